@@ -1,0 +1,177 @@
+"""Checkpoints as safetensors and JSON, nothing pickled; each file appears whole or not at all.
+
+A released model is a folder: model.safetensors holds the arrays and, in its header, the config; config.json is the same config
+for people to read. A training state is ONE file with everything, so that a kill at any moment leaves the old or the new state.
+Arrays are NumPy on both sides; this file needs no Jittor.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+MODEL, STATE = "transrefiner-model-1", "transrefiner-training-state-1"
+Arrays = dict[str, np.ndarray]
+
+
+def save_model(folder: str | Path, params: Mapping[str, np.ndarray], config: Mapping[str, Any],
+               extra: Mapping[str, Any] | None = None) -> None:
+    """Write folder/model.safetensors and folder/config.json; the folder is made when absent.
+
+    params: name -> array of a plain numeric dtype. config: what load_model returns. extra: step, scores, provenance; for readers.
+    The same input gives the same bytes. Raises: ValueError for an array or a value that the files cannot hold.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    head = {"format": MODEL, "config": dict(config), "extra": dict(extra or {})}
+    text = _to_json(head, folder / CONFIG, indent=2) + "\n"
+    _write_arrays(folder / WEIGHTS, params, head)
+    _replace_file(folder / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def load_model(folder: str | Path) -> tuple[Arrays, dict[str, Any]]:
+    """(params, config) of a folder that save_model wrote. Does the network fit? Ask check_keys.
+
+    Raises: FileNotFoundError when the weights are absent; ValueError naming the file when it is damaged or no model.
+    Warns when config.json was edited: the weights' own copy of the config counts.
+    """
+    path = _weights_path(Path(folder))
+    params, head = _read_arrays(path, MODEL)
+    readable = Path(folder) / CONFIG
+    if readable.is_file() and _config_in(readable) != head["config"]:
+        warnings.warn(f"{readable} differs from the config inside {path.name}, which counts; save the model again to mend it",
+                      stacklevel=2)
+    return params, head["config"]
+
+
+def load_extra(folder: str | Path) -> dict[str, Any]:
+    """What save_model was given as extra."""
+    return _read_head(_weights_path(Path(folder)), MODEL)["extra"]
+
+
+def check_keys(shapes: Mapping[str, tuple[int, ...]], params: Mapping[str, np.ndarray], source: str = "the checkpoint") -> None:
+    """Do the arrays fit the model? shapes: name -> shape of each parameter that the model has.
+
+    Raises: ValueError that lists every missing, unexpected and misshapen name.
+    """
+    lines = [f"missing: {n} {tuple(shapes[n])}" for n in shapes if n not in params]
+    lines += [f"unexpected: {n} {params[n].shape}" for n in params if n not in shapes]
+    lines += [f"misshapen: {n} is {params[n].shape}, the model has {tuple(shapes[n])}" for n in shapes
+              if n in params and tuple(shapes[n]) != params[n].shape]
+    if lines:
+        raise ValueError(f"{source} does not fit the model:\n  " + "\n  ".join(lines))
+
+
+def save_training_state(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Replace path by the new state in one step. One process writes one path (rank 0 under MPI).
+
+    arrays: weights, their running average, the optimiser's moments, by whatever names the optimiser gives them. meta: step, RNG,
+    config, best score: plain JSON data; the state of np.random.PCG64 (rng.bit_generator.state) is such data.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_arrays(path, arrays, {"format": STATE, "meta": dict(meta)})
+
+
+def load_training_state(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
+    """(arrays, meta) as they were saved.
+
+    Raises: FileNotFoundError; ValueError naming the file when it is damaged or no training state.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no training state at {path}; train without --resume to begin one")
+    arrays, head = _read_arrays(path, STATE)
+    return arrays, head["meta"]
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[str, Any]) -> None:
+    # safetensors reads raw memory: a transposed view would be written scrambled, so every array is made C ordered (0-d kept)
+    dense = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in dense.items():
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"{path}: {name} has dtype {array.dtype}; checkpoints hold numbers")
+    metadata = {"json": _to_json(head, path)}  # one entry: with several, their order in the file would vary from run to run
+    _replace_file(path, lambda part: save_file(dense, part, metadata=metadata))
+
+
+def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside path, reach the disk, then rename: readers see the old file or the whole new one."""
+    for stale in path.parent.glob(f".{path.name}.*.part"):  # what a killed writer left
+        stale.unlink(missing_ok=True)
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    try:
+        write(part)
+        _sync(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_arrays(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
+    head = _read_head(path, kind)
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, head
+
+
+def _read_head(path: Path, kind: str) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        head = json.loads(metadata.get("json", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    found = head.get("format") if isinstance(head, dict) else None
+    if found != kind:
+        raise ValueError(f"{path} is no {kind} file (its header says {found or 'nothing'})")
+    return head
+
+
+def _weights_path(folder: Path) -> Path:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        here = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else None
+        found = "the folder does not exist" if here is None else f"found there: {', '.join(here[:8]) or 'nothing'}"
+        raise FileNotFoundError(f"no {WEIGHTS} in {folder} ({found}); name a checkpoint folder that holds {WEIGHTS}, "
+                                "pickled weights are never read")
+    return path
+
+
+def _config_in(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["config"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        return None
+
+
+def _to_json(head: Mapping[str, Any], path: Path, indent: int | None = None) -> str:
+    try:
+        text = json.dumps(head, indent=indent)
+    except TypeError as error:
+        raise ValueError(f"{path}: config, extra and meta must be plain JSON data: {error}") from error
+    if json.loads(text) != _lists(head):
+        raise ValueError(f"{path}: config, extra or meta changes on its way through JSON (keys must be strings)")
+    return text
+
+
+def _lists(value: Any) -> Any:
+    """value with tuples as lists, as JSON will have it."""
+    if isinstance(value, Mapping):
+        return {key: _lists(v) for key, v in value.items()}
+    return [_lists(v) for v in value] if isinstance(value, (list, tuple)) else value
