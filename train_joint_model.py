@@ -1,0 +1,217 @@
+"""Train the joint model (or the PCT baseline), on one device or many.
+
+    python train_joint_model.py --stage pretrain --preset small --name TransRefiner-pretrain
+    python train_joint_model.py --stage finetune --init output/TransRefiner-pretrain/best --name TransRefiner-finetune
+    mpirun -np 2 python train_joint_model.py ...        every rank takes its share of each batch
+    python train_joint_model.py ... --resume            goes on where a stopped run left off, with the same curve
+    python train_joint_model.py ... --set optim.lr=5e-4 --set network.refine_depth=0
+
+Without --data_root (a contest tree) it trains on generated humans, plus the folders given with --assets.
+A run's folder output/<name>/ holds config.json, log.csv, curves.png, best/ and last/ (checkpoints of the averaged weights) and
+state.safetensors (everything --resume needs).
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from launch.runtime import SetupError, start_jittor
+
+try:
+    jt = start_jittor()
+except SetupError as error:
+    sys.exit(str(error))
+
+import numpy as np  # noqa: E402  (Jittor starts first)
+from tqdm import tqdm  # noqa: E402
+
+from dataset.asset import AssetError  # noqa: E402
+from dataset.format import skeleton  # noqa: E402
+from geometry.kinematics import rotvec_to_matrix  # noqa: E402
+from launch.build import build_model  # noqa: E402
+from launch.checkpoint import check_keys, load_model, load_training_state, save_model, save_training_state  # noqa: E402
+from launch.config import override, to_dict  # noqa: E402
+from launch.optimizer import AdamW, NonFinite, learning_rate  # noqa: E402
+from launch.presets import PRESETS, TrainConfig  # noqa: E402
+from launch.training_data import DataPaths, TrainingData, open_data  # noqa: E402
+from launch.training_log import TrainingLog, plot_curves  # noqa: E402
+from models.losses import RigLoss  # noqa: E402
+from models.metrics import j2j, ordered_error, skin_l1  # noqa: E402
+
+STATE = "state.safetensors"
+
+
+@dataclass
+class Session:
+    """What a running training consists of. ``best``: the lowest validation J2J so far."""
+    cfg: TrainConfig
+    run: Path
+    recipe: dict          # what build_model needs; travels with every checkpoint
+    model: object
+    optimizer: AdamW
+    loss_of: RigLoss
+    data: TrainingData
+    log: TrainingLog | None
+    best: float
+
+
+def start(cfg: TrainConfig, run: Path, data: TrainingData, resume: bool, init: Path | None) -> Session:
+    """A fresh session, one that begins from a checkpoint's weights (init), or one that goes on exactly (resume)."""
+    recipe = {"model": cfg.model, "network": to_dict(cfg.network if cfg.model == "transrefiner" else cfg.pct)}
+    jt.set_global_seed(cfg.seed, different_seed_for_mpi=False)
+    model = build_model(recipe)
+    optimizer = AdamW(dict(model.named_parameters()), cfg.optim)
+    best = float("inf")
+    if resume and (run / STATE).exists():
+        arrays, meta = load_training_state(run / STATE)
+        if meta["recipe"] != recipe:
+            raise ValueError(f"{run / STATE} holds another network; resume with the options it was started with")
+        optimizer.load_state(arrays, meta["step"])
+        best = meta["best"] if meta["best"] is not None else best
+    elif init is not None:
+        params, _ = load_model(init)
+        check_keys({n: tuple(p.shape) for n, p in optimizer.named.items()}, params, str(init))
+        optimizer.start_from(params)
+    log = TrainingLog(run / "log.csv", from_step=optimizer.step) if jt.rank == 0 else None
+    return Session(cfg, run, recipe, model, optimizer, RigLoss(recipe["network"]["joint_count"], cfg.loss), data, log, best)
+
+
+def train_step(model, loss_of: RigLoss, optimizer: AdamW, batch: dict[str, np.ndarray]) -> dict[str, float]:
+    """One update. Returns the loss parts, the gradient's norm and the learning rate.
+
+    Raises: NonFinite before anything has moved.
+    """
+    given = {key: jt.array(value) for key, value in batch.items() if key != "asset"}
+    rig = model(given["points"], given["normals"], given["query"], given["query_normals"])
+    parts = loss_of(rig, given)
+    grads, norm = optimizer.gradients(parts["total"])
+    lr = learning_rate(optimizer.cfg, optimizer.step)
+    optimizer.update(grads, norm)
+    values = jt.concat([part.reshape(1) for part in parts.values()]).numpy().tolist()
+    return {**dict(zip(parts, values)), "gradient": norm, "lr": lr}
+
+
+def evaluate(session: Session) -> dict[str, float]:
+    """Fixed samples, averaged weights, eval mode; every figure is a mean over assets, not over batches."""
+    session.optimizer.swap_average()
+    session.model.eval()
+    rows = []
+    for batch in session.data.validation_batches():
+        rig = session.model(*(jt.array(batch[key]) for key in ("points", "normals", "query", "query_normals")))
+        rows += asset_rows([np.asarray(part.numpy(), np.float64) for part in rig], batch)
+    session.model.train()
+    session.optimizer.swap_average()
+    return {f"val_{key}": float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+
+
+def asset_rows(rig: list[np.ndarray], batch: dict[str, np.ndarray]) -> list[dict[str, float]]:
+    """One row of figures per asset of a batch; only joints that are known count."""
+    rows = []
+    for initial, joints, skin, truth, skin_truth, mask, skin_mask in zip(
+            *rig, batch["joints"], batch["skin"], batch["joint_mask"], batch["skin_mask"]):
+        known = mask > 0
+        rows.append({"j2j_initial": j2j(initial[known], truth[known]), "j2j": j2j(joints[known], truth[known]),
+                     "ordered": ordered_error(joints[known], truth[known]),
+                     "skin_l1": skin_l1(skin, skin_truth) if skin_mask > 0 else np.nan})
+    return rows
+
+
+def random_turns(rng: np.random.Generator, batch: int, parents: tuple) -> np.ndarray:
+    """Global rotations (B, J, 3, 3) float32 of a random pose (each joint +-30 degrees a component), for the posed-vertex loss."""
+    turn = rotvec_to_matrix(rng.uniform(-np.pi / 6, np.pi / 6, size=(batch, len(parents), 3)))
+    for joint, parent in enumerate(parents):
+        if parent is not None:
+            turn[:, joint] = turn[:, parent] @ turn[:, joint]
+    return turn.astype("float32")
+
+
+def fit(session: Session) -> None:
+    """Run to the last step of the config."""
+    cfg, optimizer, parents = session.cfg, session.optimizer, session.loss_of.parents
+    bar = tqdm(total=cfg.optim.steps, initial=optimizer.step, disable=jt.rank != 0, unit="step", mininterval=5.0)
+    for batch in session.data.train_batches(optimizer.step, cfg.optim.steps, jt.rank, jt.world_size):
+        rng = np.random.default_rng([cfg.seed, 7, optimizer.step, jt.rank])
+        batch["rotations"] = random_turns(rng, len(batch["points"]), parents)
+        try:
+            row = train_step(session.model, session.loss_of, optimizer, batch)
+        except NonFinite as error:
+            raise NonFinite(f"step {optimizer.step}: {error}; assets of the batch: {', '.join(batch['asset'])}") from None
+        bar.update()
+        if jt.rank == 0:
+            bar.set_postfix({k: f"{row[k]:.4f}" for k in ("total", "initial", "refined", "skin_l1")}, refresh=False)
+            record(session, row, bar.format_dict["rate"])
+    bar.close()
+
+
+def record(session: Session, row: dict[str, float], steps_per_s: float | None) -> None:
+    """Validate, log and save when their time has come; rank 0 only."""
+    cfg, step = session.cfg, session.optimizer.step
+    last = step == cfg.optim.steps
+    checked = step % cfg.validate_every == 0 or last
+    if checked:
+        row = {**row, **evaluate(session)}
+        if row["val_j2j"] < session.best:
+            session.best = row["val_j2j"]
+            save_checkpoint(session, "best", row)
+    if checked or step % cfg.log_every == 0:
+        session.log.write(step, {**row, "samples_per_s": (steps_per_s or 0.0) * cfg.optim.batch})
+    if last or step % cfg.save_every == 0:
+        save_checkpoint(session, "last", row)
+        meta = {"step": step, "best": session.best if np.isfinite(session.best) else None, "recipe": session.recipe}
+        save_training_state(session.run / STATE, session.optimizer.state(), meta)
+        plot_curves(session.run / "log.csv", session.run / "curves.png")
+
+
+def save_checkpoint(session: Session, kind: str, row: dict[str, float]) -> None:
+    """The averaged weights, as prediction reads them."""
+    params = {name: var.numpy() for name, var in session.optimizer.average.items()}
+    config = {**session.recipe, "points": session.cfg.data.points}
+    extra = {"step": session.optimizer.step, "stage": session.cfg.stage, "training": to_dict(session.cfg),
+             "figures": {k: v for k, v in row.items() if k.startswith("val_")}}
+    save_model(session.run / kind, params, config, extra)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--stage", choices=("pretrain", "finetune"), default="pretrain", help="how samples are posed and rotated")
+    parser.add_argument("--model", choices=("transrefiner", "pct"), default="transrefiner")
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
+    parser.add_argument("--joints", type=int, choices=(22, 52), default=52)
+    parser.add_argument("--name", help="the run's folder under --output (default: TransRefiner-<stage>)")
+    parser.add_argument("--output", type=Path, default=Path("output"))
+    parser.add_argument("--init", type=Path, help="checkpoint folder whose weights to begin with")
+    parser.add_argument("--resume", action="store_true", help="go on from the run's state, or begin when there is none")
+    parser.add_argument("--data_root", type=Path, help="contest tree: lists and .npz files")
+    parser.add_argument("--train_list", default="train_list.txt", help="under --data_root")
+    parser.add_argument("--val_list", default="val_list.txt", help="under --data_root")
+    parser.add_argument("--assets", type=Path, nargs="*", default=[], help="more folders of rigged .npz files, beside generated humans")
+    parser.add_argument("--motion", type=Path, nargs="*", default=[], help="pose banks (.npz), contest tracks (.npz) or .bvh clips")
+    parser.add_argument("--cache", type=Path, default=Path("data/prepared"), help="where prepared assets are kept")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a config value, e.g. optim.lr=5e-4")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(sys.argv[1:] if argv is None else argv)
+    run = args.output / (args.name or f"TransRefiner-{args.stage}")
+    try:
+        cfg = override(replace(PRESETS[args.preset](args.joints), model=args.model, stage=args.stage), args.set)
+        paths = DataPaths(args.data_root, args.train_list, args.val_list, tuple(args.assets), tuple(args.motion), args.cache)
+        data = open_data(cfg, paths)
+        run.mkdir(parents=True, exist_ok=True)
+        if (run / STATE).exists() and not args.resume:
+            raise ValueError(f"{run} holds a run already; add --resume to go on, or choose another --name")
+        session = start(cfg, run, data, args.resume, args.init)
+        try:
+            fit(session)
+        finally:
+            data.close()
+    except (AssetError, ValueError, FileNotFoundError, NonFinite) as error:
+        print(f"train_joint_model: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
