@@ -1,15 +1,11 @@
 """Seeded rigged humans without any download: MakeHuman bodies in every build, age and cartoon proportion, dressed, in T or A pose.
 
-    python -m dataset.sources.humans --count 100 --seed 0 --sheet sheet.png
-    python -m dataset.sources.humans --examples data/examples
-
 generate(seed) is a pure function of the seed and the style; about 50 ms a character on one core (the first one parses or loads MakeHuman's
 targets). Bodies and weights come from dataset/sources/makehuman.py, shapes and poses from proportions.py, clothes and hair from garments.py,
 and conventions.py moves MakeHuman's joints to where the contest's riggers put them.
 Letters: V vertices, F faces, J joints (52). Frame: metres, Y up, facing +Z, the left at +X; matrix_local has identity rotations.
 """
 
-import argparse
 import functools
 from dataclasses import dataclass, replace
 
@@ -20,7 +16,8 @@ from dataset.format import FULL_NAMES, FULL_PARENTS
 from dataset.sources import makehuman
 from dataset.sources.conventions import makehuman_to_contest
 from dataset.sources.garments import Piece, Wardrobe, dress, join
-from dataset.sources.proportions import (INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions)
+from dataset.sources.proportions import INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions
+from geometry.normals import vertex_normals
 
 SEED_SPACE = 0x48554D41  # keeps these draws apart from other users of the same seed
 DETAIL_COUNT = 14        # random detail targets per body
@@ -81,9 +78,10 @@ def _reshape(whole: Piece, joints_J3: np.ndarray, body_V3: np.ndarray, proportio
     vertices_V3, moved_J3 = vertices_V3 - floor, moved_J3 - floor
     matrix_local_J44 = np.tile(np.eye(4), (len(moved_J3), 1, 1))
     matrix_local_J44[:, :3, 3] = moved_J3
+    normals_V3 = vertex_normals(vertices_V3, whole.faces_F3)
     return Asset(cls="human", id=str(seed), source=f"human {seed}", vertices_V3=vertices_V3.astype(np.float32),
-                 normals_V3=None, faces_F3=whole.faces_F3, joints_J3=moved_J3.astype(np.float32), skin_VJ=whole.skin_VJ,
-                 parents=FULL_PARENTS, names=FULL_NAMES, matrix_local_J44=matrix_local_J44, up="y")
+                 normals_V3=normals_V3.astype(np.float32), faces_F3=whole.faces_F3, joints_J3=moved_J3.astype(np.float32),
+                 skin_VJ=whole.skin_VJ, parents=FULL_PARENTS, names=FULL_NAMES, matrix_local_J44=matrix_local_J44, up="y")
 
 
 # ------------------------------------------------------------------------------------------------------------ the draws
