@@ -1,0 +1,155 @@
+"""Rotations, forward kinematics, and carrying a pose from an ideal T pose to any character.
+
+Letters: J joints, T frames; leading dimensions are free. Rotations act on columns. Quaternions are (x, y, z, w).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from geometry.normals import normalize
+
+Parents = Sequence[int | None]
+# joint -> (bone starts at this joint, ends at that joint, the bone's direction in the T pose)
+Aims = Mapping[int, tuple[int, int, Sequence[float]]]
+
+
+def rotvec_to_matrix(rotvec_3: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) from rotation vectors (..., 3) in radians, by way of a quaternion (exact near zero)."""
+    rotvec_3 = np.asarray(rotvec_3, np.float64)
+    angle = np.sqrt((rotvec_3 * rotvec_3).sum(-1, keepdims=True))
+    # sin(a/2)/a is 1/2 sinc(a / 2 pi) in NumPy's sin(pi x)/(pi x)
+    xyz = rotvec_3 * 0.5 * np.sinc(angle / (2 * np.pi))
+    return quaternion_to_matrix(np.concatenate([xyz, np.cos(angle / 2)], axis=-1))
+
+
+def matrix_to_rotvec(matrix_33: np.ndarray) -> np.ndarray:
+    """Rotation vectors (..., 3), radians, length in [0, pi], from rotation matrices (..., 3, 3)."""
+    quat = matrix_to_quaternion(matrix_33)
+    quat = np.where(quat[..., 3:] < 0, -quat, quat)
+    sine = np.sqrt((quat[..., :3] ** 2).sum(-1, keepdims=True))
+    angle = 2 * np.arctan2(sine, quat[..., 3:])
+    # angle / sin(angle / 2) tends to 2 at the identity
+    factor = np.divide(angle, sine, out=np.full_like(sine, 2.0), where=sine > 1e-12)
+    return quat[..., :3] * factor
+
+
+def quaternion_to_matrix(quat_4: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) from quaternions (..., 4) xyzw of any length but zero.
+
+    Raises: ValueError for a quaternion of length zero.
+    """
+    quat_4 = normalize(quat_4)
+    if not (np.abs(quat_4).max(-1) > 0).all():
+        raise ValueError("a quaternion of length zero is no rotation")
+    x, y, z, w = np.moveaxis(quat_4, -1, 0)
+    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
+            2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+            2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]
+    return np.stack(rows, axis=-1).reshape(*quat_4.shape[:-1], 3, 3)
+
+
+def matrix_to_quaternion(matrix_33: np.ndarray) -> np.ndarray:
+    """Unit quaternions (..., 4) xyzw from rotation matrices (..., 3, 3).
+
+    Shepperd, "Quaternion from rotation matrix", 1978: divide by the largest of the four components, so that none is lost.
+    """
+    m = np.asarray(matrix_33, np.float64)
+    d0, d1, d2 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    a, b, c = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    p, q, r = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    # row k is 4 * component k * quaternion; the row of the largest component is the accurate one
+    rows = np.stack([np.stack([1 + d0 - d1 - d2, p, q, a], -1), np.stack([p, 1 - d0 + d1 - d2, r, b], -1),
+                     np.stack([q, r, 1 - d0 - d1 + d2, c], -1), np.stack([a, b, c, 1 + d0 + d1 + d2], -1)], axis=-2)
+    best = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
+    return normalize(np.take_along_axis(rows, best[..., None, None], axis=-2)[..., 0, :])
+
+
+def rotation_between(a_3: np.ndarray, b_3: np.ndarray) -> np.ndarray:
+    """The shortest rotation (..., 3, 3) that takes direction a to direction b; a half turn about some normal when opposed.
+
+    Raises: ValueError when a direction has no length or is not finite.
+    """
+    a_3, b_3 = np.broadcast_arrays(normalize(a_3), normalize(b_3))
+    if not (np.abs(a_3).max(-1) > 0).all() or not (np.abs(b_3).max(-1) > 0).all():
+        raise ValueError("a direction of length zero (or not finite) has no rotation to it")
+    # (a x b, 1 + a.b) is the quaternion; through the half-way vector s = a + b it keeps its digits near opposition
+    s_3 = a_3 + b_3
+    quat_4 = np.concatenate([np.cross(a_3, s_3), 0.5 * (s_3 * s_3).sum(-1, keepdims=True)], axis=-1)
+    axis_3 = np.eye(3)[np.argmin(np.abs(a_3), axis=-1)]
+    half_turn_4 = np.concatenate([normalize(np.cross(a_3, axis_3)), np.zeros_like(a_3[..., :1])], axis=-1)
+    opposed = np.abs(s_3).max(-1, keepdims=True) < 1e-9
+    return quaternion_to_matrix(np.where(opposed, half_turn_4, quat_4))
+
+
+def rotation_uniform(rng: np.random.Generator) -> np.ndarray:
+    """One rotation (3, 3), uniform on SO(3): a normalised 4-D Gaussian as quaternion (Muller 1959; Shoemake 1992)."""
+    return quaternion_to_matrix(rng.normal(size=4))
+
+
+def forward_kinematics(parents: Parents, local_J44: np.ndarray, basis_J44: np.ndarray) -> np.ndarray:
+    """pose[j] = pose[p] inv(local[p]) local[j] basis[j]; root: local[0] basis[0].
+
+    local_J44: rest frames (J, 4, 4). basis_J44: (..., J, 4, 4). Returns pose (..., J, 4, 4) float64.
+    Raises: ValueError when counts differ or a parent does not come before its child.
+    """
+    local_J44, basis_J44 = np.asarray(local_J44, np.float64), np.asarray(basis_J44, np.float64)
+    if local_J44.shape != (len(parents), 4, 4) or basis_J44.shape[-3:] != local_J44.shape:
+        raise ValueError(f"{len(parents)} parents do not fit local {local_J44.shape} and basis {basis_J44.shape}")
+    inverse_J44 = np.linalg.inv(local_J44)
+    pose_J44 = np.empty(basis_J44.shape)
+    for j, p in enumerate(parents):
+        if p is None:
+            pose_J44[..., j, :, :] = local_J44[j] @ basis_J44[..., j, :, :]
+        elif 0 <= p < j:
+            pose_J44[..., j, :, :] = pose_J44[..., p, :, :] @ (inverse_J44[p] @ local_J44[j]) @ basis_J44[..., j, :, :]
+        else:
+            raise ValueError(f"joint {j} has parent {p}: parents must come before their children")
+    return pose_J44
+
+
+def homogeneous(rotation_33: np.ndarray, translation_3: np.ndarray | None = None) -> np.ndarray:
+    """(..., 4, 4) float64 from rotations (..., 3, 3) and translations (..., 3), zero when not given."""
+    rotation_33 = np.asarray(rotation_33, np.float64)
+    out_44 = np.zeros((*rotation_33.shape[:-2], 4, 4))
+    out_44[..., :3, :3], out_44[..., 3, 3] = rotation_33, 1.0
+    if translation_3 is not None:
+        out_44[..., :3, 3] = translation_3
+    return out_44
+
+
+def global_rotations_to_basis(parents: Parents, global_J33: np.ndarray, local_J44: np.ndarray) -> np.ndarray:
+    """matrix_basis (..., J, 4, 4) that turns each bone by global_J33 (..., J, 3, 3), world axes, relative to its rest.
+
+    basis_j = B_j^T (G_parent^T G_j) B_j with B_j the rotation of local_j; the root has G_parent = I.
+    """
+    global_J33 = np.asarray(global_J33, np.float64)
+    bone_J33 = np.asarray(local_J44, np.float64)[:, :3, :3]
+    above_J33 = np.stack([np.broadcast_to(np.eye(3), global_J33[..., 0, :, :].shape) if p is None else global_J33[..., p, :, :]
+                          for p in parents], axis=-3)
+    turn_J33 = np.swapaxes(above_J33, -1, -2) @ global_J33
+    return homogeneous(np.swapaxes(bone_J33, -1, -2) @ turn_J33 @ bone_J33)
+
+
+def rest_alignment(joints_J3: np.ndarray, aims: Aims) -> np.ndarray:
+    """R_J33: per joint the shortest rotation from its bone's rest direction to its T direction; identity without an aim.
+
+    A bone of length zero has no direction and keeps the identity.
+    """
+    joints_J3 = np.asarray(joints_J3, np.float64)
+    rotation_J33 = np.tile(np.eye(3), (len(joints_J3), 1, 1))
+    known = [j for j, (start, end, _) in aims.items() if np.any(joints_J3[end] != joints_J3[start])]
+    if known:
+        bone_A3 = np.stack([joints_J3[aims[j][1]] - joints_J3[aims[j][0]] for j in known])
+        rotation_J33[known] = rotation_between(bone_A3, np.array([aims[j][2] for j in known], np.float64))
+    return rotation_J33
+
+
+def retarget(parents: Parents, global_TJ33: np.ndarray, joints_J3: np.ndarray, local_J44: np.ndarray, aims: Aims) -> np.ndarray:
+    """matrix_basis (..., J, 4, 4) for a character, from global rotations relative to an ideal T pose.
+
+    global_TJ33: D (..., J, 3, 3), world axes of the same frame as the joints. The character's own rest pose (an A pose, say) is
+    first carried to the T pose: G_j = D_j R_j, with R_j from `rest_alignment`; then `global_rotations_to_basis`.
+    """
+    turned_TJ33 = np.asarray(global_TJ33, np.float64) @ rest_alignment(joints_J3, aims)
+    return global_rotations_to_basis(parents, turned_TJ33, local_J44)

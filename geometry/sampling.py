@@ -1,0 +1,74 @@
+"""Points on surfaces and well-spread subsets of points.
+
+Letters: V vertices, F faces, P drawn positions, N points.
+"""
+
+import numpy as np
+
+
+def triangle_areas(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
+    """Area of each triangle, squared units of the vertices, (F,) float64. Zero for a degenerate triangle."""
+    corner_F33 = np.asarray(vertices_V3, np.float64)[np.asarray(faces_F3)]
+    cross_F3 = np.cross(corner_F33[:, 1] - corner_F33[:, 0], corner_F33[:, 2] - corner_F33[:, 0])
+    return 0.5 * np.sqrt((cross_F3 * cross_F3).sum(-1))
+
+
+def draw_faces(weight_F: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` face indices with replacement, face f with probability weight_f / sum(weight). int64.
+
+    Raises: ValueError when a weight is negative or not finite, or all are zero.
+    """
+    cumulative_F = np.cumsum(weight_F, dtype=np.float64)
+    total = cumulative_F[-1] if len(cumulative_F) else 0.0
+    if not (np.isfinite(total) and total > 0) or np.min(weight_F) < 0:
+        raise ValueError("no face has a positive, finite weight: the surface has no area to draw from")
+    # side="right" never picks a face of zero weight, as a draw that equals a step goes past it
+    face_P = np.searchsorted(cumulative_F, rng.random(count) * total, side="right")
+    return np.minimum(face_P, np.flatnonzero(weight_F)[-1])
+
+
+def draw_barycentric(count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` barycentric triples uniform over a triangle, (P, 3) float64, >= 0, rows sum to 1.
+
+    Osada et al., "Shape Distributions", ACM TOG 2002, section 4.1: (1 - sqrt r1, sqrt r1 (1 - r2), sqrt r1 r2).
+    """
+    root_P, split_P = np.sqrt(rng.random(count)), rng.random(count)
+    return np.stack([1 - root_P, root_P * (1 - split_P), root_P * split_P], axis=1)
+
+
+def sample_surface(vertices_V3: np.ndarray, faces_F3: np.ndarray, count: int, rng: np.random.Generator,
+                   face_weight_F: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Points uniform by area (times face_weight_F, when given) on a triangle mesh.
+
+    Returns: face_P int64 and bary_P3 float64; point p = sum_k bary[p, k] * vertices[faces[face[p], k]].
+    Raises: ValueError when there are no faces or none has an area.
+    """
+    if len(faces_F3) == 0:
+        raise ValueError("no faces to sample: a point cloud has no surface")
+    weight_F = triangle_areas(vertices_V3, faces_F3)
+    if face_weight_F is not None:
+        weight_F = weight_F * np.asarray(face_weight_F, np.float64)
+    return draw_faces(weight_F, count, rng), draw_barycentric(count, rng)
+
+
+def farthest_point_sample(points_N3: np.ndarray, count: int) -> np.ndarray:
+    """Indices of `count` points, each the farthest from those before it. (count,) int64.
+
+    Starts at the point farthest from the centroid; ties go to the smaller index. When every remaining point coincides with a
+    chosen one, index 0 is repeated by this rule. Eldar et al., "The Farthest Point Strategy", IEEE TIP 1997.
+    Raises: ValueError when count is not in 1..N or points are not (N, 3).
+    """
+    points_N3 = np.asarray(points_N3, np.float64)
+    if points_N3.ndim != 2 or points_N3.shape[1] != 3:
+        raise ValueError(f"farthest_point_sample needs points (N, 3), got {points_N3.shape}")
+    if not 1 <= count <= len(points_N3):
+        raise ValueError(f"count must be in 1..N = {len(points_N3)}, got {count}")
+    chosen = np.empty(count, np.int64)
+    offset_N3 = points_N3 - points_N3.mean(0)
+    chosen[0] = np.argmax((offset_N3 * offset_N3).sum(-1))
+    nearest2_N = np.full(len(points_N3), np.inf)
+    for k in range(1, count):
+        offset_N3 = points_N3 - points_N3[chosen[k - 1]]
+        np.minimum(nearest2_N, (offset_N3 * offset_N3).sum(-1), out=nearest2_N)
+        chosen[k] = np.argmax(nearest2_N)
+    return chosen
