@@ -8,11 +8,15 @@ input gives the same bits, whatever the number of threads (matrix products: for 
 import jittor as jt
 
 # 2^f on [-1/2, 1/2], Chebyshev interpolation of degree 6 (relative error 3e-9), times 2^n put together from its bits. It is ours
-# because gcc vectorises it on every machine, where expf vectorises only with a recent glibc. Relative error below 1e-7 (1 + |x|).
+# because gcc vectorises it on every machine, where expf vectorises only with a recent glibc. Relative error below 1e-7 (1 + |x|); arguments
+# are clamped to [-87, 87] by their bits, because Jittor's -Ofast would let a comparison of floats swallow a NaN, and a NaN must be seen.
 EXP_HEADER = """
 static inline float exp_fast(float x) {
-    x = x < -87.f ? -87.f : x;
-    x = x > 88.f ? 88.f : x;
+    union { unsigned i; float f; } bits;
+    bits.f = x;
+    const unsigned size = bits.i & 0x7fffffffu;
+    if (size > 0x42ae0000u && size <= 0x7f800000u) bits.i = (bits.i & 0x80000000u) | 0x42ae0000u;
+    x = bits.f;
     float t = x * 1.442695041f;
     int n = (int)(t + (t < 0.f ? -.5f : .5f));
     float f = t - (float)n;
@@ -23,9 +27,8 @@ static inline float exp_fast(float x) {
     p = p * f + 2.402265092e-01f;
     p = p * f + 6.931472067e-01f;
     p = p * f + 1.f;
-    union { int i; float f; } power;
-    power.i = (n + 127) << 23;
-    return p * power.f;
+    bits.i = ((unsigned)n + 127u) << 23;
+    return p * bits.f;
 }
 """
 
