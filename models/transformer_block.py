@@ -17,16 +17,24 @@ from ops.norm import layer_norm
 
 
 class Linear(nn.Module):
-    """y = x W^T + b. Shapes: (..., C) -> (..., D). Weights uniform in +-1/sqrt(C) times ``gain``; bias zero."""
+    """y = x W^T + b. Shapes: (..., C) -> (..., D). Weights uniform in +-1/sqrt(C) times ``gain``; bias zero, or none."""
 
-    def __init__(self, in_width: int, out_width: int, gain: float = 1.0):
+    def __init__(self, in_width: int, out_width: int, gain: float = 1.0, bias: bool = True):
         super().__init__()
         bound = gain / in_width ** 0.5
         self.weight = jt.init.uniform((out_width, in_width), "float32", -bound, bound)
-        self.bias = jt.zeros((out_width,))
+        if bias:
+            self.bias = jt.zeros((out_width,))
+        else:
+            self._no_bias = jt.zeros((out_width,)).stop_grad()
 
     def execute(self, x: jt.Var) -> jt.Var:
-        return linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias if hasattr(self, "bias") else self._no_bias)
+
+
+def to_keys(in_width: int, out_width: int) -> Linear:
+    """Keys take no bias: it would add the same number to all scores of a query, which the softmax ignores."""
+    return Linear(in_width, out_width, bias=False)
 
 
 class LayerNorm(nn.Module):
@@ -71,7 +79,7 @@ class SelfAttentionBlock(nn.Module):
         _check_heads(width, heads)
         self.heads = heads
         self.norm_attention = LayerNorm(width)
-        self.to_query, self.to_key, self.to_value = (Linear(width, width) for _ in range(3))
+        self.to_query, self.to_key, self.to_value = Linear(width, width), to_keys(width, width), Linear(width, width)
         self.to_out = Linear(width, width)
         self.norm_mlp = LayerNorm(width)
         self.mlp = MLP(width, expansion * width, width)
@@ -111,7 +119,7 @@ class CrossAttentionBlock(nn.Module):
         self.norm_query = LayerNorm(width)
         self.norm_source = LayerNorm(source_width)
         self.to_query = Linear(width, width)
-        self.to_key, self.to_value = Linear(source_width, width), Linear(source_width, width)
+        self.to_key, self.to_value = to_keys(source_width, width), Linear(source_width, width)
         self.to_out = Linear(width, width)
         self.norm_mlp = LayerNorm(width)
         self.mlp = MLP(width, expansion * width, width)
