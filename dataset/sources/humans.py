@@ -14,8 +14,9 @@ import numpy as np
 from dataset.asset import Asset
 from dataset.format import FULL_NAMES, FULL_PARENTS
 from dataset.sources import makehuman
+from dataset.sources.accessories import adorn
 from dataset.sources.conventions import makehuman_to_contest
-from dataset.sources.garments import Piece, Wardrobe, dress, join
+from dataset.sources.garments import Figure as Body, Piece, Wardrobe, clothe, join
 from dataset.sources.proportions import INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions
 from geometry.normals import vertex_normals
 
@@ -54,7 +55,8 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     if rng.random() < style.details:
         weights |= sample_details(rng, data.target_of)
     vertices_V3, joints_J3 = data.body(weights)
-    pieces = dress(data, vertices_V3, joints_J3, style.wardrobe, rng)
+    body = Body(data, vertices_V3, joints_J3)
+    pieces = clothe(body, style.wardrobe, rng) + adorn(body, style.wardrobe, rng)
     proportions = sample_proportions(rng) if rng.random() < style.cartoon else unit_proportions()
     pose = sample_rest_pose(rng) if rng.random() < style.natural_pose else RestPose()
     asset = _reshape(join(pieces), joints_J3, vertices_V3, proportions, pose, seed)
