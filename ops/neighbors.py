@@ -9,49 +9,62 @@ from ops.kernels import require, require_float, require_shape
 
 MOST_NEIGHBORS = 64  # the sorted list of the CUDA kernel lives in registers and local memory
 
-# One block of 16 sources at a time: their distances vectorise, and a block whose smallest distance does not beat the K-th best is
-# skipped whole. Sources are padded to whole blocks with a far point, so that a pair's distance is computed the same way wherever it lies.
+# Sources stand in blocks of 16 neighbours in order, 16 blocks side by side in a group of 256: element v of the group's block l at
+# v * 16 + l. So the distances and the least distance of each block vectorise over l. Then k times: the first block with the least
+# distance, its first element with that distance (ties thus go to the smaller index), which is struck out. Far points fill the last group.
 _CPU_HEADER = """
 #include <vector>
+#include <algorithm>
 #include <cfloat>
+static const long GROUP = 256;
+static inline void measure(const float* __restrict__ xyz, const float* q, float* __restrict__ d2, float* __restrict__ least) {
+    const float *x = xyz, *y = xyz + GROUP, *z = xyz + 2 * GROUP, qx = q[0], qy = q[1], qz = q[2];
+    for (int l = 0; l < 16; l++) least[l] = FLT_MAX;
+    for (int v = 0; v < 16; v++)
+        for (int l = 0; l < 16; l++) {
+            const float dx = x[v * 16 + l] - qx, dy = y[v * 16 + l] - qy, dz = z[v * 16 + l] - qz;
+            const float d = dx * dx + dy * dy + dz * dz;
+            d2[v * 16 + l] = d;
+            least[l] = d < least[l] ? d : least[l];
+        }
+}
+static inline long strike_least(float* __restrict__ d2, float* __restrict__ least, int blocks, float& distance) {
+    float best = FLT_MAX;
+    int block = blocks - 1;
+    for (int j = 0; j < blocks; j++) best = least[j] < best ? least[j] : best;
+    for (int j = 0; j < blocks; j++) { const int here = least[j] == best ? j : blocks - 1; block = here < block ? here : block; }
+    float* element = d2 + block / 16 * GROUP + block % 16;
+    int v = 0;
+    while (v < 15 && element[v * 16] != best) v++;
+    element[v * 16] = FLT_MAX;
+    float left = FLT_MAX;
+    for (int u = 0; u < 16; u++) left = element[u * 16] < left ? element[u * 16] : left;
+    least[block] = left;
+    distance = best;
+    return block * 16 + v;
+}
 """
 _CPU = """
 const long batch = in0_shape0, queries = in0_shape1, sources = in1_shape1, k = out0_shape2;
-const long padded = (sources + 15) / 16 * 16;
-std::vector<float> split(batch * 3 * padded, 1e18f);
+const long groups = (sources + GROUP - 1) / GROUP, size = groups * GROUP;
+std::vector<float> split(batch * 3 * size, 1e18f);
 for (long b = 0; b < batch; b++)
     for (long m = 0; m < sources; m++)
         for (long c = 0; c < 3; c++)
-            split[(b * 3 + c) * padded + m] = in1_p[(b * sources + m) * 3 + c];
-#pragma omp parallel for schedule(static)
-for (long row = 0; row < batch * queries; row++) {
-    const float* x = &split[row / queries * 3 * padded];
-    const float* y = x + padded;
-    const float* z = y + padded;
-    const float qx = in0_p[row * 3], qy = in0_p[row * 3 + 1], qz = in0_p[row * 3 + 2];
-    float* best = out0_p + row * k;
-    int* best_at = out1_p + row * k;
-    float* weight = out2_p + row * k;
-    for (long i = 0; i < k; i++) { best[i] = FLT_MAX; best_at[i] = 0; }
-    for (long start = 0; start < padded; start += 16) {
-        float d2[16], least = FLT_MAX;
-        for (int i = 0; i < 16; i++) {
-            const float dx = x[start + i] - qx, dy = y[start + i] - qy, dz = z[start + i] - qz;
-            d2[i] = dx * dx + dy * dy + dz * dz;
-        }
-        for (int i = 0; i < 16; i++) least = d2[i] < least ? d2[i] : least;
-        if (!(least < best[k - 1])) continue;
-        for (int i = 0; i < 16 && start + i < sources; i++) {
-            if (!(d2[i] < best[k - 1])) continue;
-            long at = k - 1;
-            for (; at > 0 && best[at - 1] > d2[i]; at--) { best[at] = best[at - 1]; best_at[at] = best_at[at - 1]; }
-            best[at] = d2[i];
-            best_at[at] = (int)(start + i);
-        }
+            split[((b * groups + m / GROUP) * 3 + c) * GROUP + m % 16 * 16 + m % GROUP / 16] = in1_p[(b * sources + m) * 3 + c];
+#pragma omp parallel
+{
+    std::vector<float> d2(size), least(size / 16);
+    #pragma omp for schedule(static)
+    for (long row = 0; row < batch * queries; row++) {
+        for (long g = 0; g < groups; g++)
+            measure(&split[(row / queries * groups + g) * 3 * GROUP], in0_p + row * 3, &d2[g * GROUP], &least[g * 16]);
+        float *best = out0_p + row * k, *weight = out2_p + row * k, total = 0;
+        for (long i = 0; i < k; i++)
+            out1_p[row * k + i] = std::min(sources - 1, strike_least(d2.data(), least.data(), (int)groups * 16, best[i]));
+        for (long i = 0; i < k; i++) total += weight[i] = (best[0] + 1e-20f) / (best[i] + 1e-20f);
+        for (long i = 0; i < k; i++) weight[i] /= total;
     }
-    float total = 0;
-    for (long i = 0; i < k; i++) total += weight[i] = (best[0] + 1e-20f) / (best[i] + 1e-20f);
-    for (long i = 0; i < k; i++) weight[i] /= total;
 }
 """
 
