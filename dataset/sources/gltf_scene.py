@@ -2,12 +2,14 @@
 
 Spec: Khronos "glTF 2.0" 3.5 (scenes, nodes) and 3.7.3 (skins): a skinned vertex goes to sum_k w_k G_k B_k v, with G_k the world
 matrix of joint k and B_k its inverse bind matrix. At the bind pose all G_k B_k are one matrix M, and joint k stands at M inv(B_k).
-Ours: where a file was saved in another pose, M is that of the topmost joint.
+Ours: where a file was saved in another pose, M is the one that most joints share, the topmost joint's on a tie.
 """
 
 import numpy as np
 
 from dataset.sources.gltf_container import Container
+
+MAX_CANDIDATES = 300
 
 
 class Scene:
@@ -61,8 +63,8 @@ class Scene:
             if inverse_J44.shape[1:] != (4, 4) or len(inverse_J44) < len(joints):
                 raise self.container.fail(f"skin {index} has {len(inverse_J44)} bind matrices for {len(joints)} joints")
             inverse_J44 = inverse_J44[:len(joints)]
-        top = min(range(len(joints)), key=lambda k: self._depth[joints[k]])
-        matrix_44 = self.world[joints[top]] @ inverse_J44[top]
+        by_depth = sorted(range(len(joints)), key=lambda k: self._depth[joints[k]])
+        matrix_44 = _most_agreed(np.stack([self.world[joints[k]] @ inverse_J44[k] for k in by_depth]))
         try:
             frames_J44 = matrix_44 @ np.linalg.inv(inverse_J44)
         except np.linalg.LinAlgError:
@@ -113,6 +115,16 @@ class Scene:
             parent = self.parent[node]
             values[node] = value_of.get(node, default if parent is None else values[parent])
         return values
+
+
+def _most_agreed(matrix_J44: np.ndarray) -> np.ndarray:
+    """The matrix that most of the others equal within a thousandth of its size; the first on a tie. A few hundred are asked."""
+    best, votes = matrix_J44[0], 0
+    for matrix_44 in matrix_J44[:MAX_CANDIDATES]:
+        agree = int((np.abs(matrix_J44 - matrix_44).max((1, 2)) <= 1e-3 * np.abs(matrix_44).max()).sum())
+        if agree > votes:
+            best, votes = matrix_44, agree
+    return best
 
 
 def local_matrix(container: Container, entry: dict, node: int) -> np.ndarray:

@@ -1,0 +1,69 @@
+"""Pose banks from files: many motion-capture frames as global rotations relative to a T pose, split by clip.
+
+Format: quat_xyzw (T, 22, 4), clip (T,) index into clip_names (C,), joints (22,) names; Y up, T pose facing +Z, heading removed.
+Letters: T frames, J joints, C clips.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from dataset.asset import AssetError
+from dataset.format import BODY_NAMES
+from dataset.poses import PoseBank
+from dataset.sources.bvh import load_bvh, remove_heading
+from dataset.sources.npz import read_npz
+from geometry.kinematics import quaternion_to_matrix
+
+
+def load_pose_bank(path: str | Path) -> PoseBank:
+    """All frames of a bank (.npz), or those of one BVH file whose first frame is a T pose, its heading removed.
+
+    Raises: AssetError naming the file: keys missing, shapes that do not fit, joints that are not the 22, broken numbers.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".bvh":
+        return PoseBank(remove_heading(load_bvh(path).rotations_TJ33), BODY_NAMES, up="y")
+    rotations_TJ33, _, _ = _read(path)
+    return PoseBank(rotations_TJ33, BODY_NAMES, up="y")
+
+
+def split_pose_bank(path: str | Path, held_out: float = 0.1) -> tuple[PoseBank, PoseBank]:
+    """(training bank, held-out bank) without a clip in common.
+
+    About `held_out` of the clips, at least one, are held out: those whose names' SHA-256 comes first, so that the choice is the
+    same everywhere and does not lean on the order of the file.
+    Raises: AssetError as load_pose_bank, and for a bank with fewer than two clips; ValueError unless 0 < held_out < 1.
+    """
+    if not 0 < held_out < 1:
+        raise ValueError(f"held_out is a share between 0 and 1, not {held_out}")
+    rotations_TJ33, clip_T, names = _read(Path(path))
+    present = sorted(np.unique(clip_T), key=lambda clip: hashlib.sha256(names[clip].encode()).digest())
+    if len(present) < 2:
+        raise AssetError(f"{Path(path).name}: has {len(present)} clip; a split needs two or more")
+    count = min(max(1, round(held_out * len(present))), len(present) - 1)
+    out_T = np.isin(clip_T, present[:count])
+    return PoseBank(rotations_TJ33[~out_T], BODY_NAMES, up="y"), PoseBank(rotations_TJ33[out_T], BODY_NAMES, up="y")
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """rotations_TJ33 float32 in the contest's order, clip_T int64, clip names."""
+    members = read_npz(path)
+    missing = sorted({"quat_xyzw", "clip", "clip_names", "joints"} - set(members))
+    if missing:
+        raise AssetError(f"{path.name}: not a pose bank, lacks {', '.join(missing)}")
+    quat_TJ4 = np.asarray(members["quat_xyzw"], dtype=np.float64)
+    clip_T = np.asarray(members["clip"]).astype(np.int64)
+    names = tuple(str(name) for name in np.ravel(members["clip_names"]))
+    joints = [str(name) for name in np.ravel(members["joints"])]
+    if sorted(joints) != sorted(BODY_NAMES):
+        raise AssetError(f"{path.name}: its joints are not the contest's 22: {', '.join(joints[:30])}")
+    if quat_TJ4.ndim != 3 or quat_TJ4.shape[1:] != (len(joints), 4) or clip_T.shape != quat_TJ4.shape[:1] or not len(clip_T):
+        raise AssetError(f"{path.name}: quat_xyzw {quat_TJ4.shape} and clip {clip_T.shape} must be (T, 22, 4) and (T,), T >= 1")
+    if clip_T.min() < 0 or clip_T.max() >= len(names):
+        raise AssetError(f"{path.name}: clip names clips {clip_T.min()} to {clip_T.max()} of {len(names)}")
+    if not np.isfinite(quat_TJ4).all() or (np.abs(np.linalg.norm(quat_TJ4, axis=-1) - 1) > 0.05).any():
+        raise AssetError(f"{path.name}: quat_xyzw holds quaternions that are not of unit length")
+    order = [joints.index(name) for name in BODY_NAMES]
+    return quaternion_to_matrix(quat_TJ4[:, order]).astype(np.float32), clip_T, names
