@@ -1,0 +1,202 @@
+"""The predictor: contracts of a rig, the way home, and that nothing but the asset decides the answer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import launch.predictor as module
+from dataset.asset import Asset, AssetError
+from dataset.format import skeleton
+from geometry.kinematics import rotation_uniform
+from geometry.similarity import Similarity
+from launch.checkpoint import load_model
+from launch.predictor import (Predictor, PredictorOptions, Queries, RigResult, box_similarity, check_rig, confidence, content_number,
+                              fill, unit_rows, with_normals)
+from tests.dataset.figures import capsule_man
+from tests.launch.random_checkpoint import save_random
+
+MAN, MAN_Y = capsule_man(52), capsule_man(22, up="y")
+
+
+@pytest.fixture(scope="module", params=["pct", "transrefiner"])
+def checkpoint(request, tmp_path_factory):
+    return save_random(tmp_path_factory.mktemp("run") / request.param, request.param)
+
+
+@pytest.fixture(scope="module")
+def predictor(checkpoint) -> Predictor:
+    return Predictor(checkpoint)
+
+
+def cloud(seed: int = 0, count: int = 60) -> Asset:
+    points_V3 = np.random.default_rng(seed).normal(size=(count, 3)).astype("float32")
+    return Asset("scan", f"cloud{seed}", f"cloud{seed}.xyz", points_V3)
+
+
+def same(first: RigResult, second: RigResult) -> bool:
+    return first.joints_J3.tobytes() == second.joints_J3.tobytes() and first.skin_VJ.tobytes() == second.skin_VJ.tobytes()
+
+
+@pytest.mark.parametrize("asset", [MAN, MAN_Y, cloud()], ids=["z up", "y up", "points"])
+def test_contract(predictor, asset):
+    rig = predictor.predict(asset)
+    bones = skeleton(52)
+    assert (rig.parents, rig.names) == (bones.parents, bones.names)
+    assert rig.joints_J3.shape == (52, 3) and rig.skin_VJ.shape == (len(asset.vertices_V3), 52)
+    assert {a.dtype for a in (rig.joints_J3, rig.skin_VJ, rig.box_joints_J3, rig.box_vertices_V3)} == {np.dtype("float32")}
+    assert (rig.skin_VJ >= 0).all() and abs(rig.skin_VJ.sum(1, dtype=float) - 1).max() <= 1e-6
+    assert rig.confidence_J is None
+    assert abs(rig.box_vertices_V3).max() == pytest.approx(1, abs=1e-6)
+
+
+def test_the_way_home(predictor):
+    rig = predictor.predict(MAN_Y)
+    np.testing.assert_allclose(rig.to_box.apply(rig.joints_J3), rig.box_joints_J3, atol=1e-5)
+    np.testing.assert_allclose(rig.to_box.apply(MAN_Y.vertices_V3), rig.box_vertices_V3, atol=1e-5)
+
+
+def test_up_axis_is_turned_and_turned_back():
+    to_box = box_similarity(MAN_Y)
+    head = MAN_Y.joints_J3[5]
+    assert head[1] == MAN_Y.joints_J3[:, 1].max()                 # Y is up in the file
+    assert to_box.apply(head)[2] > 0.5                            # Z is up in the box
+    np.testing.assert_allclose(to_box.undo(to_box.apply(head)), head, atol=1e-6)
+
+
+def test_joints_follow_scale_and_place(predictor, monkeypatch):
+    monkeypatch.setattr(module, "content_number", lambda asset: 7)  # the same points are drawn
+    move = Similarity(scale=40.0, centre_3=np.array([1.0, -2.0, 3.0]))
+    still, moved = predictor.predict(MAN), predictor.predict(MAN.to_frame(move))
+    np.testing.assert_allclose(moved.joints_J3, move.apply(still.joints_J3), atol=40 * 2e-3)
+    np.testing.assert_allclose(moved.skin_VJ, still.skin_VJ, atol=2e-3)
+
+
+def test_same_bytes_alone_in_a_batch_and_in_any_order(predictor):
+    assets = [MAN, cloud(1), MAN_Y]
+    alone = [predictor.predict(asset) for asset in assets]
+    assert all(map(same, alone, predictor.predict_batch(assets)))
+    assert all(map(same, alone[::-1], predictor.predict_batch(assets[::-1])))
+
+
+def test_a_second_predictor_agrees(checkpoint, predictor):
+    assert same(Predictor(checkpoint).predict(MAN), predictor.predict(MAN))
+
+
+def test_seed_and_content_decide(checkpoint, predictor):
+    assert not same(Predictor(checkpoint, PredictorOptions(seed=1)).predict(MAN), predictor.predict(MAN))
+    renamed = replace(MAN, cls="x", id="y", source="z", names=None, joints_J3=None, skin_VJ=None, parents=None, matrix_local_J44=None)
+    assert same(predictor.predict(renamed), predictor.predict(MAN))
+
+
+def test_content_number_feels_vertices_and_faces():
+    moved = MAN.vertices_V3.copy()
+    moved[3, 1] += 1e-4
+    numbers = {content_number(asset) for asset in (MAN, replace(MAN, vertices_V3=moved), replace(MAN, faces_F3=MAN.faces_F3[1:]),
+                                                   replace(MAN, faces_F3=None))}
+    assert len(numbers) == 4
+
+
+def test_chunks_do_not_matter(checkpoint, predictor):
+    pieces = Predictor(checkpoint, PredictorOptions(query_chunk=37)).predict(MAN)
+    np.testing.assert_allclose(pieces.skin_VJ, predictor.predict(MAN).skin_VJ, atol=1e-5)
+
+
+def test_body_only_gives_fingers_to_hands(checkpoint, predictor):
+    body, full = Predictor(checkpoint, PredictorOptions(joints=22)).predict(MAN), predictor.predict(MAN)
+    assert body.names == skeleton(22).names and body.skin_VJ.shape[1] == 22
+    assert body.joints_J3.tobytes() == full.joints_J3[:22].tobytes()
+    np.testing.assert_allclose(body.skin_VJ[:, 9], full.skin_VJ[:, [9, *range(22, 37)]].sum(1), atol=1e-6)
+    np.testing.assert_allclose(body.skin_VJ[:, 0], full.skin_VJ[:, 0], atol=1e-6)
+
+
+def test_fingers_are_not_invented(tmp_path):
+    with pytest.raises(ValueError, match="knows 22 joints and cannot predict 52; ask for 22"):
+        Predictor(save_random(tmp_path / "body", joints=22), PredictorOptions(joints=52))
+
+
+def test_vertices_in_one_place_share_their_weights(predictor):
+    count = len(MAN.vertices_V3)
+    doubled = replace(MAN, vertices_V3=np.concatenate([MAN.vertices_V3, MAN.vertices_V3[:50]]), skin_VJ=None, joints_J3=None,
+                      parents=None, names=None, matrix_local_J44=None, normals_V3=np.concatenate([MAN.normals_V3, -MAN.normals_V3[:50]]))
+    skin_VJ = predictor.predict(doubled).skin_VJ
+    assert skin_VJ[:50].tobytes() == skin_VJ[count:].tobytes()
+
+
+def test_queries_by_hand():
+    vertices_V3 = np.array([[1, 0, 0], [0, 0, 0], [1, 0, 0], [2, 0, 0]], "float32")
+    normals_V3 = np.array([[0, 0, 1], [0, 1, 0], [0, 1, 0], [0, 0, 0]], "float32")
+    points_U3, normals_U3, place_V = Queries.of(Asset("", "", "", vertices_V3, normals_V3))
+    assert points_U3.tolist() == [[0, 0, 0], [1, 0, 0], [2, 0, 0]] and place_V.tolist() == [1, 0, 1, 2]
+    np.testing.assert_allclose(normals_U3, [[0, 1, 0], [0, .5 ** .5, .5 ** .5], [0, 0, 0]], atol=1e-6)
+
+
+def test_normals_are_made_of_faces():
+    vertices_V3 = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 5, 5]], "float32")
+    queries = Queries.of(with_normals(Asset("", "", "", vertices_V3, None, np.array([[0, 1, 2]]))))
+    np.testing.assert_allclose(queries.normals_U3[queries.place_V], [[0, 0, 1]] * 3 + [[0, 0, 0]], atol=1e-6)
+
+
+def test_looks_are_averaged_and_tell_doubt(checkpoint):
+    rig = Predictor(checkpoint, PredictorOptions(looks=3)).predict(MAN)
+    assert rig.confidence_J.shape == (52,) and ((rig.confidence_J > 0) & (rig.confidence_J <= 1)).all()
+    assert (rig.confidence_J < 1).any() and abs(rig.skin_VJ.sum(1, dtype=float) - 1).max() <= 1e-6
+
+
+def test_confidence_by_hand():
+    # joint 0 stays; joint 1 is 0.02 to either side of its mean
+    looks_RJ3 = np.array([[[0, 0, 0], [.98, 0, 0]], [[0, 0, 0], [1.02, 0, 0]]])
+    np.testing.assert_allclose(confidence(looks_RJ3), [1, np.exp(-1)], rtol=1e-5)
+    assert confidence(looks_RJ3[:1]) is None
+
+
+def test_unit_rows_by_hand():
+    np.testing.assert_allclose(unit_rows([[1, 3], [2, 0]]), [[.25, .75], [1, 0]])
+
+
+@pytest.mark.parametrize("vertices, message", [(np.zeros((5, 3)), "flat.obj.*apart"), (np.full((5, 3), np.nan), "flat.obj.*NaN"),
+                                               (np.zeros((0, 3)), "flat.obj.*V >= 1")])
+def test_names_the_bad_asset(predictor, vertices, message):
+    with pytest.raises(AssetError, match=message):
+        predictor.predict(Asset("a", "b", "flat.obj", vertices.astype("float32")))
+
+
+def test_one_vertex_apart_from_many_is_enough(predictor):
+    vertices_V3 = np.zeros((5, 3), "float32")
+    vertices_V3[4, 2] = 1e-3
+    assert np.isfinite(predictor.predict(Asset("a", "b", "tiny.obj", vertices_V3)).joints_J3).all()
+
+
+def test_faces_without_area(predictor):
+    line = Asset("a", "b", "line.obj", np.array([[0, 0, 0], [0, 0, 1], [0, 0, 2]], "float32"), None, np.array([[0, 1, 2]]))
+    try:
+        assert np.isfinite(predictor.predict(line).skin_VJ).all()
+    except ValueError as error:  # refusing is fine, as long as it says which file
+        assert "line.obj" in str(error)
+
+
+@pytest.mark.parametrize("change, message", [(dict(joints_J3=np.full((2, 3), np.nan, "float32")), "a.glb.*NaN"),
+                                             (dict(skin_VJ=np.array([[1.5, -.5]], "float32")), "a.glb.*least -0.5"),
+                                             (dict(skin_VJ=np.array([[.5, .4]], "float32")), "a.glb.*sums off by 0.1")])
+def test_a_broken_rig_is_never_handed_out(change, message):
+    good = RigResult(np.zeros((2, 3), "float32"), (None, 0), ("a", "b"), np.array([[.5, .5]], "float32"), None, np.zeros((2, 3)),
+                     np.zeros((1, 3)), Similarity.identity())
+    assert check_rig(good, "a.glb") is good
+    with pytest.raises(ValueError, match=message):
+        check_rig(good._replace(**change), "a.glb")
+
+
+def test_absent_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no model.safetensors in"):
+        Predictor(tmp_path / "nothing")
+
+
+def test_every_parameter_comes_from_the_checkpoint(checkpoint, predictor):
+    params, _ = load_model(checkpoint)
+    named = dict(predictor.model.named_parameters())
+    assert set(named) == set(params)
+    assert all((named[name].numpy() == params[name]).all() for name in params)
+    params.popitem()
+    with pytest.raises(ValueError, match="missing"):
+        fill(predictor.model, params, "run")
+    assert not predictor.model.is_training()
