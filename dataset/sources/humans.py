@@ -1,11 +1,15 @@
 """Seeded rigged humans without any download: MakeHuman bodies in every build, age and cartoon proportion, dressed, in T or A pose.
 
+    python -m dataset.sources.humans --count 100 --seed 0 --sheet sheet.png
+    python -m dataset.sources.humans --examples data/examples
+
 generate(seed) is a pure function of the seed and the style; about 50 ms a character on one core (the first one parses or loads MakeHuman's
 targets). Bodies and weights come from dataset/sources/makehuman.py, shapes and poses from proportions.py, clothes and hair from garments.py,
 and conventions.py moves MakeHuman's joints to where the contest's riggers put them.
 Letters: V vertices, F faces, J joints (52). Frame: metres, Y up, facing +Z, the left at +X; matrix_local has identity rotations.
 """
 
+import argparse
 import functools
 from dataclasses import dataclass, replace
 
@@ -31,6 +35,7 @@ class HumanStyle:
     details: float = 0.9         # chance of random detail targets
     cartoon: float = 0.6         # chance of other than human proportions
     natural_pose: float = 0.6    # chance of an A pose, bent elbows and knees, parted legs; else a clean T pose
+    figures: tuple[str, ...] = ()  # kinds of cartoon figures to choose from (names of FIGURES); empty: all, in FIGURE_SHARES
     contest_joints: bool = True  # joints where Mixamo and VRoid put them, not where MakeHuman does
     wardrobe: Wardrobe = Wardrobe()
 
@@ -57,7 +62,7 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     vertices_V3, joints_J3 = data.body(weights)
     body = Body(data, vertices_V3, joints_J3)
     pieces = clothe(body, style.wardrobe, rng) + adorn(body, style.wardrobe, rng)
-    proportions = sample_proportions(rng) if rng.random() < style.cartoon else unit_proportions()
+    proportions = sample_proportions(rng, style.figures) if rng.random() < style.cartoon else unit_proportions()
     pose = sample_rest_pose(rng) if rng.random() < style.natural_pose else RestPose()
     asset = _reshape(join(pieces), joints_J3, vertices_V3, proportions, pose, seed)
     return makehuman_to_contest(asset) if style.contest_joints else asset
@@ -157,13 +162,14 @@ FIGURES = {
     "hero": Figure((0.8, 1.0), (1.05, 1.4), (0.9, 1.15), (1.0, 1.25), (0.95, 1.2), (1.0, 1.5), (1.0, 1.4)),
     "lanky": Figure((0.85, 1.3), (0.6, 0.85), (1.05, 1.4), (1.05, 1.35), (0.9, 1.2), (0.9, 1.4), (0.9, 1.5)),
 }
-FIGURE_SHARES = (0.3, 0.3, 0.16, 0.14, 0.1)
+FIGURE_SHARES = {"mild": 0.3, "anime": 0.3, "chibi": 0.16, "hero": 0.14, "lanky": 0.1}
 SCATTER = {"legs": 0.06, "arms": 0.06, "torso": 0.06, "hands": 0.0, "fingers": 0.04, "feet": 0.0, "head": 0.0, "neck": 0.1}  # log standard deviation
 
 
-def sample_proportions(rng: np.random.Generator) -> Proportions:
-    """A cartoon figure: one kind, one number per body part from its ranges, then 6 % of scatter per bone, the same left and right."""
-    figure = list(FIGURES.values())[rng.choice(len(FIGURES), p=FIGURE_SHARES)]
+def sample_proportions(rng: np.random.Generator, kinds: tuple[str, ...] = ()) -> Proportions:
+    """A cartoon figure: one kind, one number per body part from its ranges, then some scatter per bone, the same left and right."""
+    share_of = FIGURE_SHARES if not kinds else {kind: 1 / len(kinds) for kind in kinds}
+    figure = FIGURES[str(rng.choice(list(share_of), p=list(share_of.values())))]
     part = {n: rng.uniform(*getattr(figure, n)) for n in ("head", "girth", "legs", "arms", "torso", "hands", "feet")}
     limb_girth = {limb: part["girth"] * rng.uniform(0.85, 1.2) for limb in ("legs", "arms")}
     depth = rng.uniform(0.9, 1.12)
@@ -196,3 +202,26 @@ def _kind(name: str) -> str:
 def _mirrored(p: Proportions) -> Proportions:
     from_left = [INDEX["l_" + n[2:]] if n.startswith("r_") else j for j, n in enumerate(FULL_NAMES)]
     return Proportions(p.length_J[from_left], p.width_J[from_left], p.depth_J[from_left], p.head_lift)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    from dataset.sources.showcase import draw_sheet, write_examples  # it draws what this module makes
+    parser = argparse.ArgumentParser(prog="python -m dataset.sources.humans", description="Look at generated humans, or write example inputs.")
+    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--style", choices=tuple(STYLES), default="full")
+    parser.add_argument("--sheet", metavar="PNG", help="draw a contact sheet of seeds seed .. seed + count - 1")
+    parser.add_argument("--weights", action="store_true", help="colour the sheet by skin weights")
+    parser.add_argument("--examples", metavar="FOLDER", help="write four example inputs for prediction")
+    options = parser.parse_args(arguments)
+    if not options.sheet and not options.examples:
+        parser.error("nothing to do: give --sheet PNG or --examples FOLDER")
+    if options.sheet:
+        draw_sheet(options.sheet, [generate(options.seed + i, options.style) for i in range(options.count)], weights=options.weights)
+        print(options.sheet)
+    if options.examples:
+        print(*write_examples(options.examples), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
