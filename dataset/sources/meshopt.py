@@ -110,10 +110,10 @@ def _sequence(data: bytes, count: int) -> list[int]:
     """Indices as differences to one of two running values."""
     if data[:1] != b"\xd1" or len(data) < 5:
         raise ValueError("not a version 1 index stream")
-    reader, last, which, out = _Reader(data, 1, len(data) - 4), [0, 0], 0, []
+    reader, last, out = _Reader(data, 1, len(data) - 4), [0, 0], []
     for _ in range(count):
         value = reader.number()
-        which ^= value & 1
+        which = value & 1
         last[which] += unzigzag(value >> 1)
         out.append(last[which])
     return out
