@@ -1,0 +1,220 @@
+"""Characters prepared once: flat binary arrays that every worker maps into memory instead of reading .npz files per draw.
+
+A folder holds one .bin per array (all assets end to end) and index.json with shapes, offsets and a BLAKE2b hash of every file, checked
+on load. All assets are in the network's frame (Z up). Skin is sparse: the TOP largest weights of a vertex, renormalised.
+Letters: A assets, V vertices, F faces, J joints.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dataset.asset import Asset, AssetError, check
+from dataset.format import skeleton
+from dataset.sampler import Surface
+from geometry.normals import vertex_normals
+
+VERSION = 1
+TOP = 8
+# array -> (type on disk, trailing shape); joints and rest frames are padded to 52 rows
+_ARRAYS = {"vertices": ("<f4", (3,)), "normals": ("<f2", (3,)), "skin_joint": ("|u1", (TOP,)), "skin_weight": ("<f2", (TOP,)),
+           "faces": ("<i4", (3,)), "area": ("<f4", ()), "hand": ("|b1", ()),
+           "joints": ("<f4", (52, 3)), "local": ("<f8", (52, 4, 4)), "valid": ("|b1", (52,))}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One asset's place in the arrays. v, f, s: first row of its vertices (normals, skin), faces, and area (and hand) rows."""
+    cls: str
+    id: str
+    source: str
+    v: int
+    vertices: int
+    f: int
+    faces: int
+    s: int
+    joints: int
+    has_normals: bool
+    has_skin: bool
+    skin_valid: bool
+
+
+class _Writer:
+    """Appends to the .bin files and hashes what it writes. Equal face lists (one topology, many bodies) are stored once."""
+
+    def __init__(self, folder: Path):
+        self.files = {name: open(folder / f"{name}.bin", "wb") for name in _ARRAYS}
+        self.hashes = {name: hashlib.blake2b(digest_size=16) for name in _ARRAYS}
+        self.rows = dict.fromkeys(_ARRAYS, 0)
+        self.known_faces: dict[bytes, int] = {}
+
+    def append(self, name: str, array: np.ndarray) -> int:
+        """Returns the first row's number."""
+        kind, tail = _ARRAYS[name]
+        data = np.ascontiguousarray(array, kind)
+        if data.shape[1:] != tail:
+            raise ValueError(f"{name}: rows of shape {data.shape[1:]}, not {tail}")
+        first = self.rows[name]
+        self.rows[name] += len(data)
+        self.files[name].write(data.tobytes())
+        self.hashes[name].update(data.tobytes())
+        return first
+
+    def append_faces(self, faces_F3: np.ndarray) -> int:
+        key = hashlib.blake2b(np.ascontiguousarray(faces_F3, "<i4").tobytes(), digest_size=16).digest()
+        if key not in self.known_faces:
+            self.known_faces[key] = self.append("faces", faces_F3)
+        return self.known_faces[key]
+
+    def close(self) -> dict[str, dict]:
+        for file in self.files.values():
+            file.close()
+        return {name: {"rows": self.rows[name], "hash": self.hashes[name].hexdigest()} for name in _ARRAYS}
+
+
+def top_weights(skin_VJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The TOP largest weights of each row, largest first: joint_V8 uint8, weight_V8 float32 with rows that sum to 1."""
+    joint_V8 = np.argsort(-skin_VJ, axis=1, kind="stable")[:, :TOP]
+    weight_V8 = np.take_along_axis(skin_VJ, joint_V8, 1)
+    return joint_V8.astype(np.uint8), (weight_V8 / weight_V8.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _write_asset(writer: _Writer, asset: Asset) -> Entry:
+    asset = check(asset).in_network_frame()
+    if asset.joint_count not in (22, 52):
+        raise AssetError(f"{asset.source}: has {asset.joint_count} joints; training needs the contest's 22 or 52")
+    count, faces_F3 = asset.joint_count, np.zeros((0, 3)) if asset.faces_F3 is None else asset.faces_F3
+    normals_V3 = asset.normals_V3
+    if normals_V3 is None and asset.has_faces:
+        normals_V3 = vertex_normals(asset.vertices_V3, faces_F3)
+    total = len(asset.vertices_V3)
+    joint_V8, weight_V8 = np.zeros((total, TOP), np.uint8), np.zeros((total, TOP), np.float32)
+    if asset.skin_VJ is not None:
+        joint_V8, weight_V8 = top_weights(asset.skin_VJ)
+    v = writer.append("vertices", asset.vertices_V3)
+    writer.append("normals", np.zeros((total, 3)) if normals_V3 is None else normals_V3)
+    writer.append("skin_joint", joint_V8)
+    writer.append("skin_weight", weight_V8)
+    f = writer.append_faces(faces_F3)
+    surface = Surface.of(asset)
+    s = writer.append("area", np.zeros(len(faces_F3)) if surface is None else surface.area_F)
+    writer.append("hand", np.zeros(len(faces_F3), bool) if surface is None else surface.hand_F)
+    pad = 52 - count
+    valid_J = np.ones(count, bool) if asset.joint_valid_J is None else asset.joint_valid_J
+    writer.append("joints", np.pad(asset.joints_J3, ((0, pad), (0, 0)))[None])
+    writer.append("local", np.pad(asset.local_J44(), ((0, pad), (0, 0), (0, 0)))[None])
+    writer.append("valid", np.pad(valid_J, (0, pad))[None])
+    return Entry(asset.cls, asset.id, asset.source, v, total, f, len(faces_F3), s, count, normals_V3 is not None,
+                 asset.skin_VJ is not None, asset.skin_valid)
+
+
+def prepare(assets: Iterable[Asset], folder: str | Path, key: str = "") -> "PreparedAssets":
+    """Write the assets under folder, once: when it already holds what `key` describes, it is loaded and `assets` is not touched.
+
+    key: where the assets come from (files and their sizes, generator and seeds); a folder with another key is written anew.
+    The folder appears whole or not at all. Normals that a mesh lacks are computed.
+    Raises: AssetError for an asset that check() refuses or that has no contest skeleton, and when there is no asset.
+    """
+    folder = Path(folder)
+    index_file = folder / "index.json"
+    if index_file.exists():
+        index = json.loads(index_file.read_text())
+        if index.get("version") == VERSION and index.get("key") == key:
+            return load_prepared(folder)
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    writer = _Writer(part)
+    try:
+        entries = [_write_asset(writer, asset) for asset in assets]
+    finally:
+        arrays = writer.close()
+    if not entries:
+        raise AssetError(f"{folder}: there are no assets to prepare; check the list of files")
+    index = {"version": VERSION, "key": key, "arrays": arrays, "assets": [vars(entry) for entry in entries]}
+    (part / "index.json").write_text(json.dumps(index))
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return load_prepared(folder, verify=False)
+
+
+def load_prepared(folder: str | Path, verify: bool = True) -> "PreparedAssets":
+    """Open a prepared folder. verify: compare every file with its hash (about a second per gigabyte).
+
+    Raises: AssetError when the folder is not one, was written by another version, or a file differs from its hash.
+    """
+    folder = Path(folder)
+    try:
+        index = json.loads((folder / "index.json").read_text())
+    except (OSError, ValueError) as error:
+        raise AssetError(f"{folder}: no readable index.json ({error}); prepare the assets again") from None
+    if index.get("version") != VERSION:
+        raise AssetError(f"{folder}: prepared by version {index.get('version')}, this is {VERSION}; delete it and prepare again")
+    for name, (kind, tail) in _ARRAYS.items():
+        path, wanted = folder / f"{name}.bin", index["arrays"][name]
+        size = wanted["rows"] * np.dtype(kind).itemsize * int(np.prod(tail))
+        if not path.exists() or path.stat().st_size != size:
+            raise AssetError(f"{path}: missing or not {size} bytes long; delete the folder and prepare again")
+        if verify and _file_hash(path) != wanted["hash"]:
+            raise AssetError(f"{path}: content differs from its hash; delete the folder and prepare again")
+    return PreparedAssets(folder, index)
+
+
+def _file_hash(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class PreparedAssets:
+    """A sequence of Assets on memory-mapped arrays; `surface(i)` gives the areas that sampling needs. Pickles as its folder."""
+
+    def __init__(self, folder: Path, index: dict):
+        self.folder = folder
+        self.entries = [Entry(**entry) for entry in index["assets"]]
+        self._map = {name: _mapped(folder / f"{name}.bin", kind, (index["arrays"][name]["rows"], *tail))
+                     for name, (kind, tail) in _ARRAYS.items()}
+
+    def __reduce__(self):
+        return load_prepared, (self.folder, False)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, i: int) -> Asset:
+        e = self.entries[i]
+        rows, face_rows = slice(e.v, e.v + e.vertices), slice(e.f, e.f + e.faces)
+        bones = skeleton(e.joints)
+        return Asset(
+            e.cls, e.id, e.source, self._map["vertices"][rows],
+            self._map["normals"][rows].astype(np.float32) if e.has_normals else None,
+            self._map["faces"][face_rows] if e.faces else None, self._map["joints"][i, :e.joints],
+            self._dense_skin(rows, e.joints) if e.has_skin else None, bones.parents, bones.names,
+            self._map["local"][i, :e.joints], "z", self._map["valid"][i, :e.joints], e.skin_valid)
+
+    def _dense_skin(self, rows: slice, joints: int) -> np.ndarray:
+        joint_V8, weight_V8 = self._map["skin_joint"][rows], self._map["skin_weight"][rows].astype(np.float32)
+        weight_V8 /= weight_V8.sum(1, keepdims=True)
+        skin_VJ = np.zeros((len(joint_V8), joints), np.float32)
+        # rows list distinct joints, so plain assignment on the flat array is enough
+        place_V8 = joint_V8 + np.arange(0, skin_VJ.size, joints, dtype=np.int64)[:, None]
+        skin_VJ.ravel()[place_V8] = weight_V8
+        return skin_VJ
+
+    def surface(self, i: int) -> Surface | None:
+        e = self.entries[i]
+        area_F = self._map["area"][e.s:e.s + e.faces]
+        return Surface(area_F, self._map["hand"][e.s:e.s + e.faces]) if e.faces and area_F.any() else None
+
+
+def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:
+    if 0 in shape:      # an empty file cannot be mapped
+        return np.zeros(shape, kind)
+    return np.memmap(path, kind, "r", shape=shape).view(np.ndarray)

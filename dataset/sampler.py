@@ -1,0 +1,120 @@
+"""Points drawn from a character: what the network sees.
+
+Letters: V vertices, F faces, J joints, N drawn points. Corner indices point at vertices; barycentric rows sum to 1.
+Source: the contest's baseline takes half its points from the mesh vertices and the rest from the surface.
+Ours: the surface is weighted by area (the baseline squares it and so starves fingers and faces), a share goes to the hands, and
+the points come in random order, so that any prefix is a fair sample too.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.asset import Asset
+from dataset.format import FULL_NAMES
+from geometry.normals import normalize
+from geometry.sampling import draw_barycentric, draw_faces, triangle_areas
+
+_HAND_JOINTS = np.array([j for j, name in enumerate(FULL_NAMES) if "hand" in name])
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """points_N3; normals_N3 of unit length and skin_NJ where the asset knows them; float64 from a Sampler.
+
+    Point n lies at sum_k bary_N3[n, k] * vertices[corner_N3[n, k]]; a mesh vertex has itself three times as corners.
+    """
+    points_N3: np.ndarray
+    normals_N3: np.ndarray | None
+    skin_NJ: np.ndarray | None
+    corner_N3: np.ndarray
+    bary_N3: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """What drawing by area needs to know of a mesh, computed once per asset.
+
+    area_F: squared units; zero for degenerate faces. hand_F: faces whose weight lies mostly on hands and fingers (none without skin).
+    """
+    area_F: np.ndarray
+    hand_F: np.ndarray
+
+    @staticmethod
+    def of(asset: Asset) -> "Surface | None":
+        """None for a point cloud, and for faces without any area."""
+        if not asset.has_faces:
+            return None
+        area_F = triangle_areas(asset.vertices_V3, asset.faces_F3)
+        return Surface(area_F, hand_faces(asset)) if area_F.sum() > 0 else None
+
+
+def hand_faces(asset: Asset) -> np.ndarray:
+    """(F,) bool: more than half of the mean weight of the corners is on hand or finger joints. All False without skin."""
+    if asset.skin_VJ is None or asset.skin_VJ.shape[1] not in (22, 52):
+        return np.zeros(len(asset.faces_F3), bool)
+    hand_V = asset.skin_VJ[:, _HAND_JOINTS[_HAND_JOINTS < asset.skin_VJ.shape[1]]].sum(1)
+    return hand_V[asset.faces_F3].mean(1) > 0.5
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """asset, rng -> Sample of `count` points.
+
+    vertex_share: of the points, drawn from the mesh vertices without replacement. hand_share: of the points, drawn on the faces of
+    the hands where the skin tells them. The rest is uniform by area. A point cloud gives its points, repeated only when it has
+    fewer than `count`.
+    Raises: ValueError for shares outside [0, 1] or together above 1, or count < 1.
+    """
+    count: int
+    vertex_share: float = 0.25
+    hand_share: float = 0.15
+
+    def __post_init__(self):
+        if self.count < 1 or min(self.vertex_share, self.hand_share) < 0 or self.vertex_share + self.hand_share > 1:
+            raise ValueError(f"{self}: needs count >= 1 and shares >= 0 that sum to at most 1")
+
+    def __call__(self, asset: Asset, rng: np.random.Generator) -> Sample:
+        corner_N3, bary_N3 = self.places(len(asset.vertices_V3), asset.faces_F3, Surface.of(asset), rng)
+        points_N3 = blend(asset.vertices_V3, corner_N3, bary_N3)
+        normals_N3 = None if asset.normals_V3 is None else normalize(blend(asset.normals_V3, corner_N3, bary_N3))
+        skin_NJ = None if asset.skin_VJ is None else blend(asset.skin_VJ, corner_N3, bary_N3)
+        return Sample(points_N3, normals_N3, skin_NJ, corner_N3, bary_N3)
+
+    def places(self, vertex_count: int, faces_F3: np.ndarray | None, surface: Surface | None,
+               rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Where to sample: corner_N3 int64 and bary_N3 float64. They fit every pose of the mesh."""
+        if surface is None:
+            return _on_vertices(_vertices(vertex_count, self.count, rng))
+        on_vertices = min(round(self.count * self.vertex_share), vertex_count)
+        on_hands = round(self.count * self.hand_share) if surface.area_F[surface.hand_F].sum() > 0 else 0
+        face_P = np.concatenate([_draw(surface.area_F, self.count - on_vertices - on_hands, rng),
+                                 _draw(np.where(surface.hand_F, surface.area_F, 0), on_hands, rng)])
+        corner_N3, bary_N3 = _on_vertices(_vertices(vertex_count, on_vertices, rng))
+        corner_N3 = np.concatenate([corner_N3, np.asarray(faces_F3[face_P], np.int64)])
+        bary_N3 = np.concatenate([bary_N3, draw_barycentric(len(face_P), rng)])
+        order_N = rng.permutation(self.count)
+        return corner_N3[order_N], bary_N3[order_N]
+
+
+def blend(values_VC: np.ndarray, corner_N3: np.ndarray, bary_N3: np.ndarray) -> np.ndarray:
+    """sum_k bary[n, k] values[corner[n, k]], (N, C), in the wider of the two types."""
+    out_NC = values_VC[corner_N3[:, 0]] * bary_N3[:, :1]
+    for k in (1, 2):
+        out_NC += values_VC[corner_N3[:, k]] * bary_N3[:, k:k + 1]
+    return out_NC
+
+
+def _draw(weight_F: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    return draw_faces(weight_F, count, rng) if count else np.empty(0, np.int64)
+
+
+def _on_vertices(vertex_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.repeat(vertex_N[:, None], 3, axis=1), np.tile([1.0, 0.0, 0.0], (len(vertex_N), 1))
+
+
+def _vertices(vertex_count: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Without replacement as far as they last, then each again, as evenly as the numbers allow."""
+    rounds, rest = divmod(count, vertex_count)
+    drawn = [np.tile(np.arange(vertex_count), rounds), rng.choice(vertex_count, rest, replace=False)]
+    return rng.permutation(np.concatenate(drawn)) if rounds else drawn[1]
