@@ -1,0 +1,170 @@
+"""Where a training's samples come from: a contest tree, generated humans, further folders of rigs, and motion.
+
+Everything is prepared once under a cache folder whose name says what is in it; drawing, posing and sampling follow in dataset/.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+from dataset.asset import Asset, AssetError
+from dataset.augment import FINETUNE, PRETRAIN, Mix
+from dataset.dataset import RigDataset, contest_files, contest_tracks
+from dataset.pipeline import Batch, Pipeline, stack
+from dataset.poses import Bank
+from dataset.prepared import PreparedAssets, prepare
+from dataset.sampler import Sampler
+from dataset.sources.conventions import rocketbox_to_contest
+from dataset.sources.humans import generate
+from dataset.sources.npz import load_npz
+from dataset.sources.pose_bank import split_pose_bank
+from launch.presets import TrainConfig
+
+VALIDATION_SEEDS = 1_000_000  # generated humans from here on are never trained on
+VALIDATION_BATCH = 8
+
+
+@dataclass(frozen=True)
+class DataPaths:
+    """What the command line names; see train_joint_model.py --help."""
+    data_root: Path | None
+    train_list: str
+    val_list: str
+    assets: tuple[Path, ...]
+    motion: tuple[Path, ...]
+    cache: Path
+
+
+@dataclass
+class TrainingData:
+    """Training batches from any step on, and the same validation batches every time.
+
+    A batch holds what dataset.pipeline makes, and query (B, Q, 3), query_normals: its first Q points; skin is cut to them.
+    """
+    train: PreparedAssets
+    validation: Pipeline
+    mix: Mix
+    cfg: TrainConfig
+    groups: tuple[tuple[int, int, float], ...]
+    dataset: RigDataset | None = None
+
+    def train_batches(self, start: int, stop: int, rank: int, world_size: int) -> Iterator[Batch]:
+        cfg = self.cfg
+        self.dataset = RigDataset(self.train, self.mix, self.validation.sampler, self.validation.joints, cfg.optim.batch,
+                                  seed=cfg.seed, rank=rank, world_size=world_size, workers=cfg.data.workers,
+                                  group_weights=self.groups)
+        for batch in self.dataset.batches(start, stop):
+            yield with_queries(batch, cfg.data.queries)
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """Each validation character at rest and in one pose of each kind that the stage trains."""
+        kinds = ("rest", "random", "mocap") if self.mix.mocap else ("rest", "random")
+        views = [(i, view, kind) for i in range(len(self.validation.assets)) for view, kind in enumerate(kinds)]
+        for first in range(0, len(views), VALIDATION_BATCH):
+            samples = [self.validation.validation_sample(*view) for view in views[first:first + VALIDATION_BATCH]]
+            yield with_queries(stack(samples), self.cfg.data.queries)
+
+    def close(self) -> None:
+        if self.dataset is not None:
+            self.dataset.close()
+
+
+def with_queries(batch: Batch, count: int) -> Batch:
+    """Points come in random order, so the first ones are a fair choice of queries."""
+    return {**batch, "query": batch["points"][:, :count], "query_normals": batch["normals"][:, :count],
+            "skin": batch["skin"][:, :count]}
+
+
+def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:
+    """Prepare what is missing (once) and open it.
+
+    Raises: AssetError naming the file at fault.
+    """
+    joints = (cfg.network if cfg.model == "transrefiner" else cfg.pct).joint_count
+    mix = {"pretrain": PRETRAIN, "finetune": FINETUNE}[cfg.stage]
+    bank = motion_bank(paths)
+    if mix.mocap and bank is not None:
+        mix = replace(mix, mocap_pose=replace(mix.mocap_pose, bank=bank))
+    if paths.data_root is not None:
+        train = prepare_files(contest_files(paths.data_root, paths.train_list), paths.cache)
+        validation = prepare_files(contest_files(paths.data_root, paths.val_list), paths.cache)
+        groups: tuple[tuple[int, int, float], ...] = ()
+    else:
+        files = [file for folder in paths.assets for file in npz_files(folder)]
+        train = prepare_humans(0, cfg.data.humans, files, paths.cache)
+        validation = prepare_humans(VALIDATION_SEEDS, cfg.data.val_humans, [], paths.cache)
+        groups = share_groups(cfg.data.humans, len(train), cfg.data.extra_share)
+    sampler = Sampler(cfg.data.points)
+    return TrainingData(train, Pipeline(validation, mix, sampler, joints, 1, cfg.seed), mix, cfg, groups)
+
+
+def share_groups(humans: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:
+    """Fixed shares of the draws for humans and for further assets; none when there is one kind only."""
+    if humans == total or not 0 < extra_share < 1:
+        return ()
+    return ((0, humans, 1 - extra_share), (humans, total, extra_share))
+
+
+def motion_bank(paths: DataPaths) -> Bank | None:
+    """The contest's tracks, or the training clips of the given bank; None: poses by rule."""
+    if paths.motion:
+        if len(paths.motion) > 1:
+            raise AssetError(f"{len(paths.motion)} motion files given; join them into one pose bank")
+        return split_pose_bank(paths.motion[0])[0]
+    return contest_tracks(paths.data_root) if paths.data_root is not None else None
+
+
+def npz_files(folder: Path) -> list[Path]:
+    files = sorted(folder.rglob("*.npz"))
+    if not files:
+        raise AssetError(f"{folder}: holds no .npz files; --assets wants folders of rigged characters in the contest's format")
+    return files
+
+
+def prepare_humans(first_seed: int, count: int, files: list[Path], cache: Path) -> PreparedAssets:
+    """Generated humans with seeds first_seed .. first_seed + count - 1, then the files."""
+    if count < 1:
+        raise AssetError("data.humans and data.val_humans must be at least 1 when no --data_root is given")
+
+    def read() -> Iterator[Asset]:
+        yield from (generate(first_seed + i) for i in range(count))
+        yield from read_rigs(files)
+
+    return prepared(read(), f"humans {first_seed} {count} generator {generator_version()}; {stamp(files)}", cache)
+
+
+def generator_version() -> str:
+    """A hash of the code that makes humans: prepared data follows when it changes."""
+    folder = Path(__file__).resolve().parent.parent / "dataset" / "sources"
+    names = ("humans", "makehuman", "garments", "accessories", "shapes", "proportions", "conventions")
+    return hashlib.blake2b(b"".join((folder / f"{n}.py").read_bytes() for n in names), digest_size=8).hexdigest()
+
+
+def prepare_files(files: list[Path], cache: Path) -> PreparedAssets:
+    return prepared(read_rigs(files), stamp(files), cache)
+
+
+def read_rigs(files: list[Path]) -> Iterator[Asset]:
+    """Rigged characters in the contest's convention.
+
+    Raises: AssetError for one without joints and weights.
+    """
+    for file in files:
+        asset = load_npz(file)
+        if asset.joints_J3 is None or asset.skin_VJ is None:
+            raise AssetError(f"{file}: has no joints or no skin, so nothing can be learned from it; leave it out of the list")
+        yield rocketbox_to_contest(asset) if asset.cls == "rocketbox" else asset
+
+
+def stamp(files: list[Path]) -> str:
+    """Names, sizes and times of files: what tells prepared data that its sources have changed."""
+    return " ".join(f"{f.resolve()}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
+
+
+def prepared(assets: Iterable[Asset], key: str, cache: Path) -> PreparedAssets:
+    folder = cache / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+    return prepare(assets, folder, key)
+
+
