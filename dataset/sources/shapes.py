@@ -35,6 +35,7 @@ def ellipsoid(centre_3: np.ndarray, radii_3: np.ndarray, rows: int = 8, segments
     """An ellipsoid; power < 1 pushes it towards a rounded box (superellipsoid)."""
     polar, angle = np.meshgrid(np.linspace(0, np.pi, rows + 1), np.linspace(0, 2 * np.pi, segments, endpoint=False), indexing="ij")
     direction = np.stack([np.sin(polar) * np.sin(angle), np.cos(polar), np.sin(polar) * np.cos(angle)], axis=-1).reshape(-1, 3)
+    direction = direction.round(12)                        # sin(pi) is not 0, and its root would tear the pole open
     bent = np.sign(direction) * np.abs(direction) ** power
     return weld(centre_3 + bent * radii_3, grid_faces(rows + 1, segments, closed=True)[:, ::-1][:, [1, 2, 0]])
 
