@@ -1,0 +1,88 @@
+"""Rig meshes and point clouds with a trained checkpoint.
+
+    python predict_joint_model.py --input hero.glb scans/ --dialect mixamo
+    python predict_joint_model.py --data_root data --data_list data/test_list.txt          the contest's lists
+    python predict_joint_model.py --input hero.glb --checkpoint output/my-run/best --joints 22 --looks 4
+
+Writes <output>/<name>/<cls>/<id>/ (see launch/batch_predict.py) and prints what became of each input.
+Exit code: 0 when all were rigged, 2 when any failed or the command itself is wrong.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from launch.runtime import SetupError, start_jittor
+
+DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Rig meshes and point clouds with a trained checkpoint.")
+    parser.add_argument("--input", nargs="+", default=[], metavar="FILE_OR_FOLDER",
+                        help="glb, gltf, vrm, npz, obj, ply, stl, off, xyz, npy files, and folders of them")
+    parser.add_argument("--data_root", type=Path, help="folder that the lines of --data_list are relative to (default: data)")
+    parser.add_argument("--data_list", type=Path, help="text file with one asset path a line, as the contest's test_list.txt")
+    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="folder with model.safetensors (default: %(default)s)")
+    parser.add_argument("--joints", type=int, choices=(22, 52), help="default: as the checkpoint; 22 gives fingers' weights to the hands")
+    parser.add_argument("--name", help="name of the results' folder (default: the checkpoint's)")
+    parser.add_argument("--output", type=Path, default=Path("predict_joint"), help="where results go (default: %(default)s)")
+    parser.add_argument("--batch_size", type=positive, default=4, help="files read ahead while the network works (default: %(default)s)")
+    parser.add_argument("--seed", type=natural, default=0, help="of the point sampling (default: %(default)s)")
+    parser.add_argument("--looks", type=positive, default=1,
+                        help="samplings averaged; two or more also give each joint a confidence (default: %(default)s)")
+    parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
+    parser.add_argument("--dialect", choices=("contest", "mixamo", "vrm"), default="contest", help="bone names in rigged.glb")
+    parser.add_argument("--influences", type=int, choices=range(1, 9), default=4, metavar="1-8",
+                        help="most weights that a vertex keeps in rigged.glb (default: %(default)s)")
+    args = parser.parse_args(argv)
+    if not args.input and not args.data_list:
+        parser.error("name what to rig: --input FILE_OR_FOLDER ... or --data_root DIR --data_list LIST")
+    if args.data_root and not args.data_list:
+        parser.error("--data_root needs --data_list")
+    return args
+
+
+def positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def natural(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of at least {least}")
+    return value
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        start_jittor()
+        return run(args)
+    except (SetupError, ValueError, OSError) as error:
+        print(f"predict_joint_model: {error}", file=sys.stderr)
+        return 2
+
+
+def run(args: argparse.Namespace) -> int:
+    from launch.batch_predict import BatchOptions, gather_inputs, predict_files, table  # these need Jittor, which main has started
+    from launch.predictor import Predictor, PredictorOptions
+    predictor = Predictor(args.checkpoint, PredictorOptions(joints=args.joints, seed=args.seed, looks=args.looks))
+    name = args.name or args.checkpoint.resolve().name
+    options = BatchOptions(args.output, name, args.up, args.dialect, args.influences, args.batch_size, sys.stderr.isatty())
+    files, missing = gather_inputs(args.input, args.data_root, args.data_list)
+    outcomes = predict_files(predictor, files, options, missing)
+    print(table(outcomes))
+    print(f"results: {args.output / name}")
+    return 2 if any(o.reason for o in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
