@@ -1,0 +1,143 @@
+"""Measure a checkpoint, or a folder of predictions, against characters whose rig is known.
+
+    python evaluate_joint_model.py --checkpoint output/TransRefiner-finetune --input characters/ --variants rest,posed,rotated
+    python evaluate_joint_model.py --predictions predict_joint/my-run --data_root data --data_list data/val_list.txt
+    python evaluate_joint_model.py --checkpoint output/my-run/best --input dev/ --ignore m2m_:hips,spine,chest --json m.json --plots plots/
+
+Prints one table (units: launch/evaluator.py), with the mean skeleton as the floor when --mean_skeleton names one.
+Exit code: 0 when every asset was scored, 2 when any was not or the command itself is wrong.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from launch.runtime import SetupError, start_jittor
+
+DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure rigs against characters whose rig is known.")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--checkpoint", type=Path, help=f"folder with model.safetensors (default: {DEFAULT_CHECKPOINT})")
+    what.add_argument("--predictions", type=Path, help="folder that predict_joint_model.py wrote: predict_joint/<run>")
+    parser.add_argument("--input", nargs="+", default=[], metavar="FILE_OR_FOLDER", help="assets with joints, and folders of them")
+    parser.add_argument("--data_root", type=Path, help="folder that the lines of --data_list are relative to (default: data)")
+    parser.add_argument("--data_list", type=Path, help="text file with one asset path a line")
+    parser.add_argument("--variants", type=variants, default=None, help="of rest,posed,rotated, with commas (default: rest)")
+    parser.add_argument("--joints", type=int, choices=(22, 52), help="score at this count only (default: at each asset's own, and at 22)")
+    parser.add_argument("--ignore", nargs="+", type=ignored, default=[], metavar="PREFIX:JOINT,JOINT",
+                        help="leave these joints out for assets whose class or id begins so; an empty prefix means all")
+    parser.add_argument("--frames", type=natural, default=8, help="poses of the vertex metrics (default: %(default)s)")
+    parser.add_argument("--seed", type=int, choices=range(2 ** 31), default=0, metavar="N", help="of poses, turns and point sampling")
+    parser.add_argument("--looks", type=natural, default=1, help="samplings that a prediction averages (default: %(default)s)")
+    parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
+    parser.add_argument("--mean_skeleton", nargs="+", default=[], metavar="FILE_OR_FOLDER",
+                        help="a .json of a mean skeleton, or training assets to average: adds it to the table")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--plots", type=Path, help="folder for PNGs: error of each joint, of each class")
+    args = parser.parse_args(argv)
+    if not args.input and not args.data_list:
+        parser.error("name what to measure on: --input FILE_OR_FOLDER ... or --data_root DIR --data_list LIST")
+    args.variants = args.variants or ("rest",)
+    if args.predictions and args.variants != ("rest",):
+        parser.error("--predictions knows only the assets as their files have them; leave --variants out")
+    return args
+
+
+def variants(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not set(names) <= {"rest", "posed", "rotated"}:
+        raise argparse.ArgumentTypeError(f"{text!r}: choose from rest,posed,rotated")
+    return names
+
+
+def ignored(text: str) -> tuple[str, tuple[str, ...]]:
+    from dataset.format import FULL_NAMES
+    prefix, colon, names = text.partition(":")
+    joints = tuple(names.split(","))
+    unknown = [name for name in joints if name not in FULL_NAMES]
+    if not colon or unknown:
+        raise argparse.ArgumentTypeError(f"{text!r}: write PREFIX:hips,spine with joint names of dataset/format.py"
+                                         + (f" (unknown: {', '.join(unknown)})" if colon else ""))
+    return prefix, joints
+
+
+def natural(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of at least 1")
+    return int(text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        start_jittor()
+        return run(args)
+    except (SetupError, ValueError, OSError) as error:
+        print(f"evaluate_joint_model: {error}", file=sys.stderr)
+        return 2
+
+
+def run(args: argparse.Namespace) -> int:
+    from launch.evaluator import EvalOptions, as_json, as_table, evaluate, summarise  # these need Jittor, which main has started
+    options = EvalOptions(args.variants, args.joints, args.frames, args.seed, tuple(args.ignore))
+    name, systems = open_systems(args)
+    results = evaluate(open_assets(args.input, args), systems, options)
+    rows = summarise(results.scores)
+    if rows:
+        print(as_table(rows))
+    for source, reason in results.failures:
+        print(f"not scored: {source}: {reason}", file=sys.stderr)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        settings = {"measured": name, "variants": list(args.variants), "frames": args.frames, "seed": args.seed, "looks": args.looks,
+                    "ignore": [list(map(str, (prefix, ",".join(names)))) for prefix, names in args.ignore]}
+        args.json.write_text(json.dumps(as_json(results, rows, settings), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if args.plots:
+        from launch.plots import plot_evaluation
+        plot_evaluation(args.plots, results, rows)
+    return 0 if results.scores and not results.failures else 2
+
+
+def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
+    """The name of what is measured, and the systems of the table."""
+    from launch.evaluator import FromFolder, FromPredictor, MeanSkeleton
+    from launch.predictor import Predictor, PredictorOptions
+    if args.predictions:
+        name, system = args.predictions.resolve().name, FromFolder(args.predictions)
+    else:
+        folder = args.checkpoint or DEFAULT_CHECKPOINT
+        name, system = folder.resolve().name, FromPredictor(Predictor(folder, PredictorOptions(seed=args.seed, looks=args.looks)))
+    systems = {name: system}
+    if len(args.mean_skeleton) == 1 and args.mean_skeleton[0].endswith(".json"):
+        systems["mean skeleton"] = MeanSkeleton.read(Path(args.mean_skeleton[0]))
+    elif args.mean_skeleton:
+        training = [asset for asset in read_assets(args.mean_skeleton, None, None, args.up) if not isinstance(asset, tuple)]
+        systems["mean skeleton"] = MeanSkeleton.of(training)
+    return name, systems
+
+
+def open_assets(named: list[str], args: argparse.Namespace):
+    from tqdm import tqdm
+    return tqdm(read_assets(named, args.data_root, args.data_list, args.up), unit="asset", disable=not sys.stderr.isatty())
+
+
+def read_assets(named: list[str], data_root: Path | None, data_list: Path | None, up: str):
+    """Assets in order; a pair (input, reason) for each that cannot be read."""
+    from dataset.sources.files import load_asset
+    from launch.batch_predict import gather_inputs, reason_of
+    files, missing = gather_inputs(named, data_root, data_list)
+    for outcome in missing:
+        yield outcome.input, outcome.reason
+    for path in files:
+        try:
+            yield load_asset(path, up=None if up == "auto" else up)
+        except (ValueError, OSError) as error:
+            yield path.name, reason_of(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""The evaluation door: its table, JSON and plots, its exit codes, and wrong commands as sentences."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evaluate_joint_model as door
+import predict_joint_model
+from dataset.sources.npz import write_npz
+from tests.dataset.figures import capsule_man
+from tests.launch.random_checkpoint import save_random
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("door")
+    save_random(folder / "my-run", joints=52, points=64)
+    (folder / "data").mkdir()
+    write_npz(folder / "data" / "body.npz", replace(capsule_man(22), cls="m2m", id="body"))
+    write_npz(folder / "data" / "full.npz", replace(capsule_man(52), cls="m3", id="full"))
+    (folder / "list.txt").write_text("full.npz\n")
+    return folder
+
+
+def test_checkpoint_with_everything(place, capsys):
+    code = door.main(["--checkpoint", str(place / "my-run"), "--input", str(place / "data"), "--variants", "rest,posed", "--frames", "2",
+                      "--ignore", "m2m_:hips,spine", "--mean_skeleton", str(place / "data"), "--json", str(place / "m" / "m.json"),
+                      "--plots", str(place / "plots")])
+    table = capsys.readouterr().out
+    assert code == 0 and "my-run" in table and "mean skeleton" in table and "posed" in table
+    data = json.loads((place / "m" / "m.json").read_text())
+    assert {(s["id"], s["variant"], s["joints"]) for s in data["scores"] if s["system"] == "my-run"} \
+        == {(i, v, j) for v in ("rest", "posed") for i, j in (("body", 22), ("full", 22), ("full", 52))}
+    assert data["settings"]["ignore"] == [["m2m_", "hips,spine"]]
+    assert {p.name for p in (place / "plots").iterdir()} == {"per_joint_22.png", "per_joint_52.png", "per_class.png"}
+
+
+def test_predictions_agree_with_their_checkpoint(place, capsys):
+    listed = ["--data_root", str(place / "data"), "--data_list", str(place / "list.txt")]
+    assert predict_joint_model.main([*listed, "--checkpoint", str(place / "my-run"), "--output", str(place / "out")]) == 0
+    assert door.main([*listed, "--predictions", str(place / "out" / "my-run"), "--json", str(place / "a.json"), "--frames", "2"]) == 0
+    assert door.main([*listed, "--checkpoint", str(place / "my-run"), "--json", str(place / "b.json"), "--frames", "2"]) == 0
+    first, second = (json.loads((place / name).read_text())["scores"] for name in ("a.json", "b.json"))
+    assert len(first) == 2
+    for a, b in zip(first, second):
+        assert {k: a[k] for k in a if isinstance(a[k], float)} == pytest.approx({k: b[k] for k in b if isinstance(b[k], float)}, abs=1e-5)
+
+
+def test_what_fails_is_named(place, capsys):
+    assert door.main(["--checkpoint", str(place / "my-run"), "--input", str(place / "data"), str(place / "gone.npz"), "--frames", "1"]) == 2
+    said = capsys.readouterr()
+    assert "not scored" in said.err and "gone.npz" in said.err and "my-run" in said.out
+
+
+@pytest.mark.parametrize("words, message", [([], "name what to measure on"), (["--input", "a", "--variants", "rest,upside"], "choose from"),
+                                            (["--input", "a", "--ignore", "hips"], "PREFIX:hips"),
+                                            (["--input", "a", "--ignore", "m:hipz"], "unknown: hipz"), (["--input", "a", "--frames", "0"], "at least 1"),
+                                            (["--input", "a", "--predictions", "p", "--variants", "posed"], "leave --variants out"),
+                                            (["--input", "a", "--predictions", "p", "--checkpoint", "c"], "not allowed with")])
+def test_wrong_commands(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        door.main(words)
+    assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words, message", [(["--checkpoint", "no/such"], "model.safetensors"), (["--predictions", "no/such"], "no such folder")])
+def test_missing_things_are_sentences(place, words, message, capsys):
+    assert door.main(["--input", str(place / "data"), *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said and len(said.splitlines()) == 1
