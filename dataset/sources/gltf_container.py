@@ -79,7 +79,8 @@ class Container:
         return document
 
     def _check_version_and_extensions(self) -> None:
-        version = str(self.document.get("asset", {}).get("version", "missing"))
+        asset = self.document.get("asset")
+        version = str(asset.get("version")) if isinstance(asset, dict) else "missing"
         if not version.startswith("2"):
             raise self.fail(f"glTF version {version}; only 2.x is read: export it again as glTF 2.0")
         for extension in self.document.get("extensionsRequired", []):
