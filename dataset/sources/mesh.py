@@ -35,8 +35,10 @@ def load_mesh(path: str | Path, up: str = "auto") -> Asset:
         normals_V3 = vertex_normals(vertices_V3, faces_F3)
     if up == "auto":
         up = UP_OF_SUFFIX.get(suffix) or longest_up(vertices_V3)
-    return check(Asset(cls="other", id=path.stem, source=path.name, vertices_V3=vertices_V3.astype(np.float32),
-                       normals_V3=normals_V3, faces_F3=faces_F3, up=up))
+    with np.errstate(over="ignore"):  # beyond float32 becomes infinity, which check() refuses
+        vertices_V3 = vertices_V3.astype(np.float32)
+    return check(Asset(cls="other", id=path.stem, source=path.name, vertices_V3=vertices_V3, normals_V3=normals_V3,
+                       faces_F3=faces_F3, up=up))
 
 
 def longest_up(vertices_V3: np.ndarray) -> str:
