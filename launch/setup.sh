@@ -119,7 +119,7 @@ set_up() {
     # two scripts at once, or the ranks of mpirun: one sets up, the others wait here and find it done
     exec 9< launch/setup.sh
     flock -n 9 || { say "Another start is setting up; waiting for it"; flock 9; }
-    if ! is_ready; then set_up_venv 9<&-; fi  # no `||`: it would let set_up_venv run on after a failed step
+    is_ready || set_up_venv 9<&-
     exec 9<&-
 }
 
