@@ -33,6 +33,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--frames", type=natural, default=8, help="poses of the vertex metrics (default: %(default)s)")
     parser.add_argument("--seed", type=int, choices=range(2 ** 31), default=0, metavar="N", help="of poses, turns and point sampling")
     parser.add_argument("--looks", type=natural, default=1, help="samplings that a prediction averages (default: %(default)s)")
+    parser.add_argument("--one_pass", action="store_true", help="predict without looking for the hands first")
+    parser.add_argument("--pose_bank", type=Path,
+                        help="motion (.npz bank or .bvh) that the poses are drawn from (default: random rotations)")
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
     parser.add_argument("--mean_skeleton", nargs="+", default=[], metavar="FILE_OR_FOLDER",
                         help="a .json of a mean skeleton, or training assets to average: adds it to the table")
@@ -83,7 +86,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from launch.evaluator import EvalOptions, as_json, as_table, evaluate, summarise  # these need Jittor, which main has started
-    options = EvalOptions(args.variants, args.joints, args.frames, args.seed, tuple(args.ignore))
+    from dataset.sources.pose_bank import load_pose_bank
+    bank = load_pose_bank(args.pose_bank) if args.pose_bank else None
+    options = EvalOptions(args.variants, args.joints, args.frames, args.seed, tuple(args.ignore), bank)
     name, systems = open_systems(args)
     results = evaluate(open_assets(args.input, args), systems, options)
     rows = summarise(results.scores)
@@ -93,7 +98,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"not scored: {source}: {reason}", file=sys.stderr)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        settings = {"measured": name, "variants": list(args.variants), "frames": args.frames, "seed": args.seed, "looks": args.looks,
+        settings = {"measured": name, "variants": list(args.variants),
+                    "frames": args.frames, "seed": args.seed, "looks": args.looks, "one_pass": args.one_pass,
+                    "pose_bank": args.pose_bank.name if args.pose_bank else None,
                     "ignore": [list(map(str, (prefix, ",".join(names)))) for prefix, names in args.ignore]}
         args.json.write_text(json.dumps(as_json(results, rows, settings), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if args.plots:
@@ -110,7 +117,8 @@ def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
         name, system = args.predictions.resolve().name, FromFolder(args.predictions)
     else:
         folder = args.checkpoint or DEFAULT_CHECKPOINT
-        name, system = folder.resolve().name, FromPredictor(Predictor(folder, PredictorOptions(seed=args.seed, looks=args.looks)))
+        options = PredictorOptions(None, args.seed, args.looks, not args.one_pass)
+        name, system = folder.resolve().name, FromPredictor(Predictor(folder, options))
     systems = {name: system}
     if len(args.mean_skeleton) == 1 and args.mean_skeleton[0].endswith(".json"):
         systems["mean skeleton"] = MeanSkeleton.read(Path(args.mean_skeleton[0]))

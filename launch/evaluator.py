@@ -16,6 +16,7 @@ import numpy as np
 
 from dataset.asset import Asset, AssetError, check, merge_fingers
 from dataset.format import skeleton
+from dataset.poses import PoseBank
 from geometry.kinematics import rotation_uniform
 from geometry.similarity import Similarity
 from launch.batch_predict import reason_of, safe_name
@@ -34,12 +35,14 @@ MATCH = 1e-3  # box units: transformed_vertices must be a similarity of the asse
 @dataclass(frozen=True)
 class EvalOptions:
     """variants: of VARIANTS. joints: 22 compares everything at 22 only; None at each asset's own count and at 22. frames: T, poses of
-    the vertex metrics. ignore: (prefix of "<cls>_<id>" or of the id or cls, joint names) pairs: joints of another convention."""
+    the vertex metrics. ignore: (prefix of "<cls>_<id>" or of the id or cls, joint names) pairs: joints of another convention.
+    bank: where poses come from; None: each component of each joint's rotation within +-30 degrees."""
     variants: tuple[str, ...] = ("rest",)
     joints: int | None = None
     frames: int = 8
     seed: int = 0
     ignore: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    bank: PoseBank | None = None
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def evaluate(assets: Iterable[Asset | tuple[str, str]], systems: dict[str, Syste
             continue
         for variant in options.variants:
             try:
-                seen = as_variant(truth(asset), variant, options.seed)
+                seen = as_variant(truth(asset), variant, options.seed, options.bank)
                 for name, system in systems.items():
                     results.scores.extend(score(name, asset, seen, variant, system(seen), options))
             except ValueError as error:
@@ -168,14 +171,24 @@ def truth(asset: Asset) -> Asset:
     return asset if asset.parents is not None else replace(asset, parents=skeleton(asset.joint_count).parents)
 
 
-def as_variant(asset: Asset, variant: str, seed: int) -> Asset:
-    """The same character at rest, in one random pose (each component of each joint +-30 degrees), or turned as a whole."""
+def as_variant(asset: Asset, variant: str, seed: int, bank: PoseBank | None = None) -> Asset:
+    """The same character at rest, in one pose (of the bank, in the network's frame then, or random), or turned as a whole."""
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r} is none of {', '.join(VARIANTS)}")
     rng = np.random.default_rng([seed, content_number(asset), VARIANTS.index(variant)])
+    if variant == "rotated":
+        return asset.to_frame(Similarity(rotation_uniform(rng)))
     if variant == "posed":
-        return asset.posed(metrics.probe_frames(asset.joint_count, 1, rng)[0])
-    return asset if variant == "rest" else asset.to_frame(Similarity(rotation_uniform(rng)))
+        asset = asset.in_network_frame()
+        return asset.posed(pose_frames(asset, asset.local_J44(), 1, rng, bank)[0])
+    return asset
+
+
+def pose_frames(asset: Asset, local_J44: np.ndarray, count: int, rng: np.random.Generator, bank: PoseBank | None) -> np.ndarray:
+    """matrix_basis (count, J, 4, 4) for rest frames local_J44. asset is in the network's frame."""
+    if bank is None:
+        return metrics.probe_frames(asset.joint_count, count, rng)
+    return np.stack([bank.basis(int(frame), asset.parents, asset.joints_J3, local_J44) for frame in rng.integers(len(bank), size=count)])
 
 
 def score(system: str, rest: Asset, seen: Asset, variant: str, rig: BoxRig, options: EvalOptions) -> list[Score]:
@@ -224,7 +237,8 @@ def compare(rig: BoxRig, true: Asset, known_J: np.ndarray, height: float, option
               "cm": metrics.to_centimetres(ordered, height), "swap": metrics.swap_rate(mended_J3, true.joints_J3)}
     if skin_VJ is None or true.skin_VJ is None or not true.skin_valid:
         return values | dict.fromkeys(("skin_l1", "skin_l1_summed", "vertex", "vertex_norm"), float("nan")), errors_J
-    frames = metrics.probe_frames(len(joints_J3), options.frames, np.random.default_rng([options.seed, 170]))
+    unrotated = replace(true, matrix_local_J44=None)
+    frames = pose_frames(true, unrotated.local_J44(), options.frames, np.random.default_rng([options.seed, 170]), options.bank)
     given = true.vertices_V3, (mended_J3, skin_VJ), (true.joints_J3, true.skin_VJ), frames
     values |= {"skin_l1": metrics.skin_l1(skin_VJ, true.skin_VJ), "skin_l1_summed": metrics.skin_l1_summed(skin_VJ, true.skin_VJ),
                "vertex": metrics.vertex_loss(*given), "vertex_norm": metrics.vertex_normalisation_loss(*given)}

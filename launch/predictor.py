@@ -48,10 +48,12 @@ class RigResult(NamedTuple):
 @dataclass(frozen=True)
 class PredictorOptions:
     """joints: 22, 52 or None for the network's own. seed: of the point sampling. looks: R, how many samples of points are averaged.
-    query_chunk: vertices decoded at once; bounds memory and changes nothing else that matters."""
+    find_hands: look once before, to learn where a mesh's hands are, and then draw as many points there as in training, where the
+    sampler knows the hands from the true weights. query_chunk: vertices decoded at once; bounds memory, nothing else that matters."""
     joints: int | None = None
     seed: int = 0
     looks: int = 1
+    find_hands: bool = True
     query_chunk: int = 8192
 
 
@@ -76,12 +78,18 @@ class Predictor:
                              f"ask for {' or '.join(map(str, sorted({22, known})))}, or use another checkpoint")
 
     def predict(self, asset: Asset) -> RigResult:
-        """A rig that the asset may already have is not looked at. Raises: AssetError for an asset that cannot be used, naming its source."""
+        """A rig that the asset already has is not looked at.
+
+        Raises: AssetError for an asset that cannot be used, naming its source.
+        """
         asset = check(geometry_only(asset))
         to_box = box_similarity(asset)
         boxed = with_normals(asset.to_frame(to_box))
         rng = np.random.default_rng([self.options.seed, content_number(asset)])
         queries = Queries.of(boxed)
+        if self.options.find_hands and boxed.has_faces:
+            _, skin_UJ = self._look(boxed, queries, rng)
+            boxed = replace(boxed, skin_VJ=unit_rows(skin_UJ)[queries.place_V])  # the sampler reads from it which faces are hands
         joints_RJ3, sum_UJ = [], 0.0
         for _ in range(self.options.looks):
             joints_J3, skin_UJ = self._look(boxed, queries, rng)

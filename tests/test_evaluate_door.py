@@ -56,7 +56,8 @@ def test_what_fails_is_named(place, capsys):
 
 @pytest.mark.parametrize("words, message", [([], "name what to measure on"), (["--input", "a", "--variants", "rest,upside"], "choose from"),
                                             (["--input", "a", "--ignore", "hips"], "PREFIX:hips"),
-                                            (["--input", "a", "--ignore", "m:hipz"], "unknown: hipz"), (["--input", "a", "--frames", "0"], "at least 1"),
+                                            (["--input", "a", "--ignore", "m:hipz"], "unknown: hipz"),
+                                            (["--input", "a", "--frames", "0"], "at least 1"),
                                             (["--input", "a", "--predictions", "p", "--variants", "posed"], "leave --variants out"),
                                             (["--input", "a", "--predictions", "p", "--checkpoint", "c"], "not allowed with")])
 def test_wrong_commands(words, message, capsys):
@@ -65,7 +66,8 @@ def test_wrong_commands(words, message, capsys):
     assert stop.value.code == 2 and message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words, message", [(["--checkpoint", "no/such"], "model.safetensors"), (["--predictions", "no/such"], "no such folder")])
+@pytest.mark.parametrize("words, message", [(["--checkpoint", "no/such"], "model.safetensors"),
+                                            (["--predictions", "no/such"], "no such folder")])
 def test_missing_things_are_sentences(place, words, message, capsys):
     assert door.main(["--input", str(place / "data"), *words]) == 2
     said = capsys.readouterr().err

@@ -51,8 +51,10 @@ def test_one_failure_is_exit_code_2(place, capsys):
 
 @pytest.mark.parametrize("words, message", [([], "name what to rig"), (["--data_root", "x"], "name what to rig"),
                                             (["--input", "a", "--data_root", "x"], "needs --data_list"),
-                                            (["--input", "a", "--batch_size", "0"], "at least 1"), (["--input", "a", "--seed", "-1"], "at least 0"),
-                                            (["--input", "a", "--looks", "x"], "whole number"), (["--input", "a", "--joints", "30"], "22, 52"),
+                                            (["--input", "a", "--batch_size", "0"], "at least 1"),
+                                            (["--input", "a", "--seed", "-1"], "at least 0"),
+                                            (["--input", "a", "--looks", "x"], "whole number"),
+                                            (["--input", "a", "--joints", "30"], "22, 52"),
                                             (["--input", "a", "--influences", "9"], "invalid choice")])
 def test_wrong_commands(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -68,6 +70,6 @@ def test_missing_list_and_checkpoint_are_sentences(place, capsys):
 
 
 def test_as_a_program(place):
-    done = subprocess.run([sys.executable, "predict_joint_model.py", "--input", str(place / "gone.glb"), "--checkpoint", str(place / "my-run"),
-                           "--output", str(place / "out"), "--name", "program"], cwd=ROOT, capture_output=True, text=True)
+    words = ["--input", place / "gone.glb", "--checkpoint", place / "my-run", "--output", place / "out", "--name", "program"]
+    done = subprocess.run([sys.executable, "predict_joint_model.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "no such file" in done.stdout and "Traceback" not in done.stderr

@@ -199,7 +199,8 @@ def test_reason_is_one_line():
 
 def test_table():
     text = table([Outcome("a.glb", "other/a", None, ("w",)), Outcome("long.xyz", None, "no points")])
-    assert text.splitlines() == ["a.glb     ok      other/a (1 warning, see report.json)", "long.xyz  FAILED  no points", "1 rigged, 1 failed"]
+    assert text.splitlines() == ["a.glb     ok      other/a (1 warning, see report.json)", "long.xyz  FAILED  no points",
+                                 "1 rigged, 1 failed"]
 
 
 def test_looks_reach_the_report(tmp_path, inputs):

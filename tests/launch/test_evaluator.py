@@ -9,6 +9,7 @@ import pytest
 from dataset.asset import Asset, AssetError
 from dataset.exporter import write_contest
 from dataset.format import skeleton
+from dataset.poses import procedural_bank
 from geometry.kinematics import rotation_uniform
 from geometry.similarity import Similarity
 from launch.evaluator import (EvalOptions, FromFolder, FromPredictor, MeanSkeleton, Results, align, as_json, as_table, as_variant, compare,
@@ -207,12 +208,14 @@ def test_mean_skeleton_refuses_other_files(tmp_path, text):
 
 
 def two_classes() -> Results:
-    return evaluate([BODY, replace(MAN, cls="vroid")], {"good": off_by(.01), "bad": off_by(.03)}, EvalOptions(("rest", "rotated"), frames=1))
+    systems = {"good": off_by(.01), "bad": off_by(.03)}
+    return evaluate([BODY, replace(MAN, cls="vroid")], systems, EvalOptions(("rest", "rotated"), frames=1))
 
 
 def test_summary_groups_and_means():
     rows = {(r["system"], r["joints"], r["class"], r["variant"]): r for r in summarise(two_classes().scores)}
-    assert {k[2:] for k in rows if k[:2] == ("good", 22)} == {(c, v) for c in ("all", "figure", "vroid") for v in ("all", "rest", "rotated")}
+    everything = {(c, v) for c in ("all", "figure", "vroid") for v in ("all", "rest", "rotated")}
+    assert {key[2:] for key in rows if key[:2] == ("good", 22)} == everything
     assert rows["good", 22, "all", "all"]["count"] == 4 and rows["good", 52, "all", "all"]["count"] == 2
     row = rows["bad", 22, "vroid", "rest"]
     assert row["ordered"] == pytest.approx(.03, rel=1e-3)
@@ -220,7 +223,8 @@ def test_summary_groups_and_means():
 
 
 def test_joint_means_skip_the_ignored():
-    results = evaluate([BODY, replace(BODY, id="x")], {"off": off_by(.01)}, EvalOptions(frames=1, ignore=(("x", ("head",)), ("", ("neck",)))))
+    options = EvalOptions(frames=1, ignore=(("x", ("head",)), ("", ("neck",))))
+    results = evaluate([BODY, replace(BODY, id="x")], {"off": off_by(.01)}, options)
     error_J = joint_means(results.scores)
     assert np.isnan(error_J[4]) and error_J[5] == pytest.approx(.01, rel=1e-3)
 
@@ -250,3 +254,15 @@ def test_plots_are_pictures_with_the_same_bytes(tmp_path):
 def test_compare_refuses_other_counts():
     with pytest.raises(ValueError):
         compare((np.zeros((21, 3)), None), BODY, np.ones(22, bool), 1.0, QUICK)
+
+
+def test_poses_of_a_bank():
+    bank = procedural_bank()
+    posed = [as_variant(BODY, "posed", 0, b) for b in (bank, None)]
+    assert abs(posed[0].joints_J3 - posed[1].joints_J3).max() > .05
+    lengths = [[np.linalg.norm(a.joints_J3[j] - a.joints_J3[p]) for j, p in enumerate(BODY.parents) if j] for a in (BODY, *posed)]
+    np.testing.assert_allclose(lengths[1:], [lengths[0]] * 2, atol=1e-5)
+    options = EvalOptions(("rest", "posed"), frames=2, bank=bank)
+    assert all(max(s.values.values()) < 1e-5 for s in evaluate([MAN, MAN_Y], {"p": perfect}, options).scores)
+    with_bank, without = (evaluate([BODY], {"off": off_by(.01)}, replace(QUICK, bank=b)).scores[0].values for b in (bank, None))
+    assert with_bank["vertex"] != without["vertex"] and with_bank["j2j"] == without["j2j"]

@@ -69,7 +69,14 @@ def test_joints_follow_scale_and_place(predictor, monkeypatch):
     move = Similarity(scale=40.0, centre_3=np.array([1.0, -2.0, 3.0]))
     still, moved = predictor.predict(MAN), predictor.predict(MAN.to_frame(move))
     np.testing.assert_allclose(moved.joints_J3, move.apply(still.joints_J3), atol=40 * 2e-3)
-    np.testing.assert_allclose(moved.skin_VJ, still.skin_VJ, atol=2e-3)
+    # the figure's grid has neighbours at equal distance: rounding may choose another one for a few vertices
+    assert abs(moved.skin_VJ - still.skin_VJ).mean() < 1e-4
+
+
+def test_a_power_of_two_changes_no_bit(predictor, monkeypatch):
+    monkeypatch.setattr(module, "content_number", lambda asset: 7)
+    still, moved = predictor.predict(MAN), predictor.predict(MAN.to_frame(Similarity(scale=4.0)))
+    assert moved.skin_VJ.tobytes() == still.skin_VJ.tobytes() and moved.joints_J3.tobytes() == (4 * still.joints_J3).tobytes()
 
 
 def test_same_bytes_alone_in_a_batch_and_in_any_order(predictor):
@@ -200,3 +207,20 @@ def test_every_parameter_comes_from_the_checkpoint(checkpoint, predictor):
     with pytest.raises(ValueError, match="missing"):
         fill(predictor.model, params, "run")
     assert not predictor.model.is_training()
+
+
+def test_hands_are_looked_for_first(checkpoint, predictor, monkeypatch):
+    seen = []
+
+    class Watching(module.Sampler):
+        def __call__(self, asset, rng):
+            seen.append(asset.skin_VJ)
+            return super().__call__(asset, rng)
+    monkeypatch.setattr(module, "Sampler", Watching)
+    Predictor(checkpoint, PredictorOptions(looks=2)).predict(MAN)
+    assert [skin is None for skin in seen] == [True, False, False]
+    assert abs(seen[1].sum(1) - 1).max() < 1e-6 and seen[1].shape == (len(MAN.vertices_V3), 52)
+    seen.clear()
+    Predictor(checkpoint, PredictorOptions(find_hands=False)).predict(MAN)
+    predictor.predict(cloud())
+    assert seen == [None, None]
