@@ -126,3 +126,24 @@ def test_unknown_joint_strategy_is_refused():
 def test_unknown_target_is_named(data):
     with pytest.raises(KeyError, match="no-such-target"):
         data.vertices({"no-such-target": 1.0})
+
+
+@pytest.mark.parametrize("p", [
+    Phenotype(gender=0.3, muscle=0.2, weight=0.8, height=1.0, proportions=0.0, cup=0.6, firmness=0.2, african=0.2, asian=0.5, caucasian=0.3),
+    Phenotype(gender=1.0, age=0.1, weight=0.3, height=0.0, proportions=1.0),
+    Phenotype(gender=0.0, age=0.8, weight=0.3, height=0.0, proportions=1.0)])
+def test_agrees_with_anny(data, p):
+    """anny's own vertices (Z up). It counts gender from male, proportions from ideal, ages in thirds, and mixes both extremes where MakeHuman
+    has its neutral middle, so height and proportions are compared at their ends."""
+    torch = pytest.importorskip("torch", reason="anny's own code needs torch (pip install torch roma): the oracle is not available")
+    pytest.importorskip("roma", reason="anny's own code needs roma")
+    from anny.models.model_data import TopologyConfig
+    from anny.models.phenotype import Anny
+    topology = TopologyConfig(base_mesh="makehuman", nudity_edits=False, remove_unattached_vertices=False, triangulate_faces=False)
+    model = Anny(rig="mixamo", topology=topology, phenotypes="all", phenotype_blendshapes="original")
+    values = {"gender": 1 - p.gender, "age": np.interp(p.age, list(AGE.values()), [0, 1 / 3, 2 / 3, 1]), "proportions": 1 - p.proportions,
+              "cupsize": p.cup, **{n: getattr(p, n) for n in ("muscle", "weight", "height", "firmness", "african", "asian", "caucasian")}}
+    weights = model.get_phenotype_blendshape_coefficients(**{n: torch.tensor([v], dtype=model.dtype) for n, v in values.items()})
+    theirs_V3 = model.get_rest_vertices(weights)[0].numpy()
+    ours_V3 = data.vertices(target_weights(p, data.target_of))
+    np.testing.assert_allclose(ours_V3, theirs_V3[:, [0, 2, 1]] * [1, 1, -1], atol=1e-4)
