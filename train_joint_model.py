@@ -141,7 +141,24 @@ def fit(session: Session) -> None:
         if jt.rank == 0:
             bar.set_postfix({k: f"{row[k]:.4f}" for k in ("total", "initial", "refined", "skin_l1")}, refresh=False)
             record(session, row, bar.format_dict["rate"])
+        if optimizer.step % cfg.save_every == 0 or optimizer.step == cfg.optim.steps:
+            check_ranks(optimizer)
     bar.close()
+
+
+def check_ranks(optimizer: AdamW) -> None:
+    """Every rank must hold the same bits; a drift would train two networks and save one.
+
+    Raises: RuntimeError on a rank that differs from rank 0.
+    """
+    if jt.world_size == 1:
+        return
+    mine = optimizer.fingerprint()
+    halves = jt.array(np.array([mine >> 16, mine & 0xFFFF], "float32"))  # exact in float32, which the broadcast carries
+    high, low = halves.mpi_broadcast(0).numpy().astype(int).tolist()
+    if (high << 16 | low) != mine:
+        raise RuntimeError(f"step {optimizer.step}: parameters of rank {jt.rank} differ from rank 0 ({mine:08x}, {high << 16 | low:08x})")
+    print(f"step {optimizer.step} rank {jt.rank} of {jt.world_size}: parameters {mine:08x}", file=sys.stderr, flush=True)
 
 
 def record(session: Session, row: dict[str, float], steps_per_s: float | None) -> None:

@@ -6,6 +6,7 @@ averaged in one place, and the whole state goes to NumPy and back exactly, for -
 """
 
 import math
+import zlib
 from dataclasses import dataclass
 
 import jittor as jt
@@ -86,6 +87,13 @@ class AdamW:
         """Everything but ``step`` as arrays, keys prefixed by their table."""
         tables = {"weight": self.named, "mean": self.mean, "square": self.square, "average": self.average}
         return {f"{table}/{name}": var.numpy() for table, entries in tables.items() for name, var in entries.items()}
+
+    def fingerprint(self) -> int:
+        """CRC-32 of all parameters, to compare ranks and runs."""
+        crc = 0
+        for p in self.named.values():
+            crc = zlib.crc32(np.ascontiguousarray(p.numpy()).tobytes(), crc)
+        return crc
 
     def load_state(self, arrays: dict[str, np.ndarray], step: int) -> None:
         """Raises: KeyError for a missing array, ValueError for one of another shape."""
