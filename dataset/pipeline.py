@@ -45,7 +45,7 @@ def pose_normals(normals_N3: np.ndarray, skin_NJ: np.ndarray | None, transforms_
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A sample after the pose: float64 positions in the character's units, rest skin, the joints and the box of the whole mesh."""
+    """A sample after the pose: positions in the character's units, rest skin, the joints and the box of the whole mesh."""
     points_N3: np.ndarray
     normals_N3: np.ndarray | None
     skin_NJ: np.ndarray | None
@@ -60,6 +60,7 @@ def pose_sample(draw: Draw, surface: Surface | None, sampler: Sampler, mix: Mix,
     thin = rng.random() < mix.density.p
     wide = replace(sampler, count=2 * sampler.count) if thin else sampler
     corner_N3, bary_N3 = wide.places(len(asset.vertices_V3), asset.faces_F3, surface, rng)
+    bary_N3 = bary_N3.astype(np.float32)
     sample = Sample(blend(asset.vertices_V3, corner_N3, bary_N3),
                     None if asset.normals_V3 is None else blend(asset.normals_V3, corner_N3, bary_N3),
                     None if asset.skin_VJ is None else blend(asset.skin_VJ, corner_N3, bary_N3), corner_N3, bary_N3)

@@ -7,6 +7,7 @@ Letters: A assets, V vertices, F faces, J joints.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -118,29 +119,48 @@ def prepare(assets: Iterable[Asset], folder: str | Path, key: str = "") -> "Prep
 
     key: where the assets come from (files and their sizes, generator and seeds); a folder with another key is written anew.
     The folder appears whole or not at all. Normals that a mesh lacks are computed.
-    Raises: AssetError for an asset that check() refuses or that has no contest skeleton, and when there is no asset.
+    Raises: AssetError for an asset that check() refuses or that has no contest skeleton, when there is no asset, and when the
+    folder holds anything else.
     """
     folder = Path(folder)
-    index_file = folder / "index.json"
-    if index_file.exists():
-        index = json.loads(index_file.read_text())
-        if index.get("version") == VERSION and index.get("key") == key:
-            return load_prepared(folder)
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
+    if _holds(folder, key):
+        return load_prepared(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / "vertices.bin").exists():
+        raise AssetError(f"{folder}: holds other things than prepared assets, and they would be lost; choose another folder")
+    # a name of its own, so that the ranks of one training may prepare side by side
+    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     part.mkdir(parents=True)
+    try:
+        _write(assets, part, key)
+        if not _holds(folder, key):
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+    except OSError:
+        if not _holds(folder, key):     # else another process was faster, with the same content
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return load_prepared(folder, verify=False)
+
+
+def _holds(folder: Path, key: str) -> bool:
+    try:
+        index = json.loads((folder / "index.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return index.get("version") == VERSION and index.get("key") == key
+
+
+def _write(assets: Iterable[Asset], part: Path, key: str) -> None:
     writer = _Writer(part)
     try:
         entries = [_write_asset(writer, asset) for asset in assets]
     finally:
         arrays = writer.close()
     if not entries:
-        raise AssetError(f"{folder}: there are no assets to prepare; check the list of files")
+        raise AssetError(f"{part.parent}: there are no assets to prepare; check the list of files")
     index = {"version": VERSION, "key": key, "arrays": arrays, "assets": [vars(entry) for entry in entries]}
     (part / "index.json").write_text(json.dumps(index))
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    return load_prepared(folder, verify=False)
 
 
 def load_prepared(folder: str | Path, verify: bool = True) -> "PreparedAssets":

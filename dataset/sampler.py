@@ -87,9 +87,10 @@ class Sampler:
         if surface is None:
             return _on_vertices(_vertices(vertex_count, self.count, rng))
         on_vertices = min(round(self.count * self.vertex_share), vertex_count)
-        on_hands = round(self.count * self.hand_share) if surface.area_F[surface.hand_F].sum() > 0 else 0
+        hand_H = np.flatnonzero(surface.hand_F)
+        on_hands = round(self.count * self.hand_share) if surface.area_F[hand_H].sum() > 0 else 0
         face_P = np.concatenate([_draw(surface.area_F, self.count - on_vertices - on_hands, rng),
-                                 _draw(np.where(surface.hand_F, surface.area_F, 0), on_hands, rng)])
+                                 hand_H[_draw(surface.area_F[hand_H], on_hands, rng)]])
         corner_N3, bary_N3 = _on_vertices(_vertices(vertex_count, on_vertices, rng))
         corner_N3 = np.concatenate([corner_N3, np.asarray(faces_F3[face_P], np.int64)])
         bary_N3 = np.concatenate([bary_N3, draw_barycentric(len(face_P), rng)])
