@@ -40,6 +40,8 @@ def write_contest(folder: str | Path, joints_J3: np.ndarray, skin_VJ: np.ndarray
             os.replace(folder, old)
         os.replace(fresh, folder)
     finally:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 

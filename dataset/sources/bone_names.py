@@ -1,4 +1,4 @@
-"""What other rigs call the contest's joints: mixamo, VRoid, Unreal, Rigify, 3ds Max Biped, CMU and plain BVH names.
+"""What other rigs call the contest's joints: mixamo, VRoid, Unreal, Rigify, Biped, Character Creator, Daz, SMPL, CMU and plain BVH.
 
 A name is reduced to a side (l, r or "") and a key in lower case without prefix, side and separators:
 "mixamorig:LeftForeArm" -> (l, forearm), "DEF-spine.003" -> ("", spine3), "Bip01 R Toe0" -> (r, toe0).
@@ -20,16 +20,19 @@ TORSOS = (
     ("pelvis|hips", "spine1", "spine2", "spine3", "neck1|neck", "head"),           # Unreal 4
     ("spine", "spine1", "spine2", "spine3", "spine4", "spine6|spine5|head"),       # Rigify
     ("hips", "lowerback", "spine", "spine1", "neck", "head"),                      # CMU BVH
+    ("hip", "waist", "spine1", "spine2", "necktwist1", "head"),                    # Character Creator
+    ("hip|pelvis", "abdomenlower", "chestlower", "chestupper", "necklower", "head"),  # Daz
     ("hips|hip|pelvis", "abdomen|spine", "chest", "chest2|chest1", "neck", "head"),
 )
-ARMS = (("shoulder|clavicle|collar", "arm|upperarm|uparm", "forearm|lowerarm", "hand|wrist"),
+ARMS = (("shoulder|clavicle|collar", "arm|upperarm|uparm|shldrbend", "forearm|lowerarm|forearmbend", "hand|wrist"),
         ("collar|clavicle|collarbone", "shoulder", "elbow|forearm", "wrist|hand"))
-LEGS = (("upleg|upperleg|thigh", "leg|lowerleg|calf|shin", "foot|ankle", "toebase|toes|toe|ball|toe0"),
-        ("hip|thigh|upperleg", "knee|calf|shin", "ankle|foot", "toe|toes|toebase"))
+LEGS = (("upleg|upperleg|thigh|thighbend", "leg|lowerleg|calf|shin", "foot|ankle", "toebase|toes|toe|ball|toe0"),
+        ("hip|thigh|upperleg", "knee|calf|shin", "ankle|foot", "toe|toes|toebase|foot"))  # SMPL's foot is the toe
 ARM_PARTS = ("shoulder", "upper_arm", "lower_arm", "hand")
 LEG_PARTS = ("upper_leg", "lower_leg", "foot", "toe_base")
 FINGER_WORDS = {"pinky": ("pinky", "little", "pinkie"), "middle": ("middle", "mid")}
 SEGMENT_WORDS = {1: "proximal", 2: "intermediate", 3: "distal"}
+THUMB_WORDS = {1: "metacarpal", 2: "proximal", 3: "distal"}  # VRM 1.0
 
 
 def reduce_name(name: str) -> tuple[str, str]:
@@ -76,10 +79,11 @@ def _chain(found: dict, side: str, joints: Sequence[str], pattern: Sequence[str]
 def _fingers(found: dict, side: str) -> dict[str, int]:
     match = {}
     for number, finger in enumerate(FINGERS):
+        words = THUMB_WORDS if finger == "thumb" and (side, "thumbmetacarpal") in found else SEGMENT_WORDS
         for segment in (1, 2, 3):
             keys = [f"finger{number}{('', '1', '2')[segment - 1]}"]
             for word in FINGER_WORDS.get(finger, (finger,)):
-                keys += [f"{word}{segment}", f"hand{word}{segment}", f"f{word}{segment}", f"{word}{SEGMENT_WORDS[segment]}"]
+                keys += [f"{word}{segment}", f"hand{word}{segment}", f"f{word}{segment}", f"{word}{words[segment]}"]
             index = next((found[side, key] for key in keys if (side, key) in found), None)
             if index is not None:
                 match[f"{side}_hand_{finger}_{segment}"] = index

@@ -38,10 +38,12 @@ def split_pose_bank(path: str | Path, held_out: float = 0.1) -> tuple[PoseBank, 
     """
     if not 0 < held_out < 1:
         raise ValueError(f"held_out is a share between 0 and 1, not {held_out}")
+    if Path(path).suffix.lower() == ".bvh":
+        raise AssetError(f"{Path(path).name}: has 1 clip; a split needs a bank (.npz) of two or more")
     rotations_TJ33, clip_T, names = _read(Path(path))
     present = sorted(np.unique(clip_T), key=lambda clip: hashlib.sha256(names[clip].encode()).digest())
     if len(present) < 2:
-        raise AssetError(f"{Path(path).name}: has {len(present)} clip; a split needs two or more")
+        raise AssetError(f"{Path(path).name}: has {len(present)} clip; a split needs a bank of two or more")
     count = min(max(1, round(held_out * len(present))), len(present) - 1)
     out_T = np.isin(clip_T, present[:count])
     return PoseBank(rotations_TJ33[~out_T], BODY_NAMES, up="y"), PoseBank(rotations_TJ33[out_T], BODY_NAMES, up="y")

@@ -190,6 +190,21 @@ def test_a_crash_while_writing_leaves_the_old_folder(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.load(folder / "predict_skeleton.npy"), JOINTS_J3)
 
 
+def test_a_crash_between_the_renames_leaves_the_old_folder(tmp_path, monkeypatch):
+    folder, rename = tmp_path / "1", os.replace
+    write_contest(folder, JOINTS_J3, SKIN_VJ, VERTICES_V3)
+
+    def fail_on_the_new(source, target):
+        if str(source).endswith(".new"):
+            raise OSError("disk full")
+        rename(source, target)
+    monkeypatch.setattr(os, "replace", fail_on_the_new)
+    with pytest.raises(OSError, match="disk full"):
+        write_contest(folder, JOINTS_J3 * 2, SKIN_VJ, VERTICES_V3)
+    assert os.listdir(tmp_path) == ["1"]
+    np.testing.assert_array_equal(np.load(folder / "predict_skeleton.npy"), JOINTS_J3)
+
+
 def test_a_crash_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
     before = glb(tmp_path / "m.glb").read_bytes()
     monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))

@@ -145,6 +145,22 @@ def test_a_file_saved_in_another_pose_is_read_at_its_bind_pose(tmp_path):
     np.testing.assert_allclose(got.vertices_V3, want.vertices_V3, atol=1e-6)
 
 
+def test_a_moved_control_bone_does_not_move_the_figure(tmp_path):
+    """Saved with a control at the top of the tree pulled away: the bind pose is the one on which the other joints agree."""
+    names = ["FootCtrl"] + [DIALECTS["mixamo"][n] for n in skeleton(22).names]
+    place = np.random.default_rng(0).normal(size=(23, 3))
+    document, binary = rigged(names, translations=place)
+    nodes = document["nodes"]
+    nodes[0]["children"], nodes[3]["children"] = [1, 2, 3], nodes[2].pop("children")[1:]
+    for k in range(2, 23):
+        nodes[2 + k]["translation"] = (place[k] - place[1]).tolist()
+    nodes[3]["translation"] = place[1].tolist()
+    nodes[2]["translation"] = [5, 5, 5]
+    asset = load(tmp_path, document, binary)
+    np.testing.assert_allclose(asset.joints_J3, place[1:], atol=1e-6)
+    np.testing.assert_allclose(asset.vertices_V3, TRIANGLE_V3, atol=1e-6)
+
+
 def test_an_armature_scaled_in_centimetres(tmp_path):
     """Blender and FBX put 0.01 on the armature node; mesh and bind matrices are in centimetres."""
     names = [DIALECTS["mixamo"][n] for n in skeleton(22).names]

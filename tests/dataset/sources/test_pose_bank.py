@@ -67,6 +67,8 @@ def test_refuses_other_files_and_splits_that_cannot_be(tmp_path):
         load_pose_bank(tmp_path / "a.npz")
     with pytest.raises(AssetError, match="has 1 clip"):
         split_pose_bank(bank(tmp_path / "one.npz", (3,)))
+    with pytest.raises(AssetError, match="walk.bvh: has 1 clip"):
+        split_pose_bank("walk.bvh")
     with pytest.raises(ValueError, match="between 0 and 1, not 1"):
         split_pose_bank(tmp_path / "one.npz", 1)
 
