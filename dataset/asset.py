@@ -15,6 +15,8 @@ from geometry.skinning import linear_blend_skinning, skin_normals, skin_transfor
 
 _SKIN_SUM_TOLERANCE = 1e-3      # float16 and hand-written files; what is further off was never normalised
 
+_ORIGIN_TOLERANCE = 1e-3        # of the skeleton's size, between a joint and the origin of its rest frame
+
 
 class AssetError(ValueError):
     """An asset that cannot be used. The text names its source, what is wrong, and the fix."""
@@ -133,7 +135,8 @@ def check(asset: Asset) -> Asset:
     """The same asset, proven usable, with its types made uniform and its weights' rows normalised exactly.
 
     Raises: AssetError naming the source, what is wrong and the fix, for: no vertex, NaN or infinity, wrong shapes, faces out of
-    range, weights negative or rows not summing to 1 within 1e-3, parents unsorted, cyclic or None below the root, counts that differ.
+    range, weights negative or rows not summing to 1 within 1e-3, parents unsorted, cyclic or None below the root, counts that differ,
+    rest frames that do not start at their joints.
     """
     fail = _Fail(asset.source)
     count = _check_geometry(asset, fail)
@@ -204,6 +207,10 @@ def _check_joints(asset: Asset, fail: _Fail) -> None:
         fail.finite("matrix_local", asset.matrix_local_J44)
         if (np.abs(np.linalg.det(np.asarray(asset.matrix_local_J44, np.float64))) < 1e-12).any():
             fail("matrix_local has a singular frame", "every rest frame needs three independent axes")
+        apart_J = np.abs(np.asarray(asset.matrix_local_J44)[:, :3, 3] - joints_J3).max(1)
+        if apart_J.max() > _ORIGIN_TOLERANCE * max(np.ptp(joints_J3, axis=0).max(), np.abs(joints_J3).max()):
+            fail(f"matrix_local of joint {apart_J.argmax()} does not start at the joint ({apart_J.max():.3g} apart)",
+                 "its translation column must be the joint's position, in the same frame and units")
     if asset.joint_valid_J is not None:
         fail.shape("joint_valid", asset.joint_valid_J, (count,))
     if asset.names is not None and len(asset.names) != count:
