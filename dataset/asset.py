@@ -14,7 +14,6 @@ from geometry.similarity import Y_UP_TO_Z_UP, Similarity
 from geometry.skinning import linear_blend_skinning, skin_normals, skin_transforms
 
 _SKIN_SUM_TOLERANCE = 1e-3      # float16 and hand-written files; what is further off was never normalised
-
 _ORIGIN_TOLERANCE = 1e-3        # of the skeleton's size, between a joint and the origin of its rest frame
 
 
