@@ -29,7 +29,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", type=variants, default=None, help="of rest,posed,rotated, with commas (default: rest)")
     parser.add_argument("--joints", type=int, choices=(22, 52), help="score at this count only (default: at each asset's own, and at 22)")
     parser.add_argument("--ignore", nargs="+", type=ignored, default=[], metavar="PREFIX:JOINT,JOINT",
-                        help="leave these joints out for assets whose class or id begins so; an empty prefix means all")
+                        help="leave these joints out for assets whose file name, id or class begins so; an empty prefix means all")
     parser.add_argument("--frames", type=natural, default=8, help="poses of the vertex metrics (default: %(default)s)")
     parser.add_argument("--seed", type=int, choices=range(2 ** 31), default=0, metavar="N", help="of poses, turns and point sampling")
     parser.add_argument("--looks", type=natural, default=1, help="samplings that a prediction averages (default: %(default)s)")

@@ -35,7 +35,7 @@ MATCH = 1e-3  # box units: transformed_vertices must be a similarity of the asse
 @dataclass(frozen=True)
 class EvalOptions:
     """variants: of VARIANTS. joints: 22 compares everything at 22 only; None at each asset's own count and at 22. frames: T, poses of
-    the vertex metrics. ignore: (prefix of "<cls>_<id>" or of the id or cls, joint names) pairs: joints of another convention.
+    the vertex metrics. ignore: (prefix of the file's name, the id or "<cls>_<id>", joint names) pairs: joints of another convention.
     bank: where poses come from; None: each component of each joint's rotation within +-30 degrees."""
     variants: tuple[str, ...] = ("rest",)
     joints: int | None = None
@@ -113,9 +113,10 @@ class MeanSkeleton:
         self.joints_by_count = joints_by_count
 
     def __call__(self, asset: Asset) -> BoxRig:
-        if asset.joint_count not in self.joints_by_count:
+        fitting = [count for count in self.joints_by_count if count <= asset.joint_count]
+        if not fitting:
             raise AssetError(f"{asset.source}: has {asset.joint_count} joints, the mean skeleton knows {sorted(self.joints_by_count)}")
-        return self.joints_by_count[asset.joint_count], None
+        return self.joints_by_count[max(fitting)], None
 
     @staticmethod
     def of(assets: Iterable[Asset]) -> "MeanSkeleton":
@@ -205,8 +206,14 @@ def score(system: str, rest: Asset, seen: Asset, variant: str, rig: BoxRig, opti
     for count in counts:
         true, known_J = boxed.with_joints(count), known_joints(boxed, count, options.ignore)
         values, errors_J = compare(at_count(rig, count), true, known_J, height, options)
-        out.append(Score(system, str(seen.cls), str(seen.id), variant, count, values, errors_J))
+        out.append(Score(system, class_of(seen), str(seen.id), variant, count, values, errors_J))
     return out
+
+
+def class_of(asset: Asset) -> str:
+    """The file's class; where that is "other", what its name begins with: m2m for m2m_female.npz."""
+    prefix, underscore, _ = asset.source.partition("_")
+    return prefix if asset.cls == "other" and underscore else str(asset.cls)
 
 
 def at_count(rig: BoxRig, count: int) -> BoxRig:
@@ -219,7 +226,7 @@ def known_joints(asset: Asset, count: int, ignore: tuple[tuple[str, tuple[str, .
     known_J = np.ones(count, bool) if asset.joint_valid_J is None else asset.joint_valid_J[:count].copy()
     names = skeleton(count).names
     for prefix, ignored in ignore:
-        if any(text.startswith(prefix) for text in (str(asset.id), str(asset.cls), f"{asset.cls}_{asset.id}")):
+        if any(text.startswith(prefix) for text in (asset.source, str(asset.id), f"{asset.cls}_{asset.id}")):
             known_J[[names.index(name) for name in ignored if name in names]] = False
     if not known_J.any():
         raise AssetError(f"{asset.source}: every joint is ignored")

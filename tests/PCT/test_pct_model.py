@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from PCT.pct_model import PCTConfig, PCTModel, paper, small, tiny
+from PCT.point_cloud_transformer import point_features
 from PCT.rig import Rig
 
 
@@ -97,6 +98,12 @@ def test_a_sample_does_not_feel_its_batch(model):
     alone = run(model, points_BN3[1:2], normals_BN3[1:2])
     for many, one in zip(together, alone):
         np.testing.assert_allclose(many[1:2], one, atol=1e-5)
+
+
+def test_point_features_by_hand():
+    points_BN3, normals_BN3 = jt.array([[[1, 2, 3], [4, 5, 6]]]).float32(), jt.array([[[0, 0, -1], [0, 0, 0]]]).float32()
+    assert point_features(points_BN3, normals_BN3).tolist() == [[[1, 2, 3, 0, 0, -1, 1], [4, 5, 6, 0, 0, 0, 0]]]
+    assert point_features(points_BN3, None).tolist() == [[[1, 2, 3, 0, 0, 0, 0], [4, 5, 6, 0, 0, 0, 0]]]
 
 
 def test_absent_normals_are_zero_normals(model):

@@ -12,8 +12,8 @@ from dataset.format import skeleton
 from dataset.poses import procedural_bank
 from geometry.kinematics import rotation_uniform
 from geometry.similarity import Similarity
-from launch.evaluator import (EvalOptions, FromFolder, FromPredictor, MeanSkeleton, Results, align, as_json, as_table, as_variant, compare,
-                              evaluate, joint_means, known_joints, summarise)
+from launch.evaluator import (EvalOptions, FromFolder, FromPredictor, MeanSkeleton, Results, align, as_json, as_table, as_variant,
+                              class_of, compare, evaluate, joint_means, known_joints, summarise)
 from launch.plots import plot_evaluation
 from launch.predictor import Predictor, box_similarity
 from models import metrics
@@ -97,11 +97,16 @@ def test_ignored_joints_do_not_count():
 
 
 def test_known_joints_by_hand():
-    marked = replace(BODY, cls="m2m", id="female", joint_valid_J=np.arange(22) != 4)
-    for prefix in ("m2m_f", "m2m", "fem", ""):
+    marked = replace(BODY, cls="m2m", id="female", source="f3.npz", joint_valid_J=np.arange(22) != 4)
+    for prefix in ("m2m_f", "m2m", "fem", "f3", ""):
         assert (~known_joints(marked, 22, ((prefix, ("hips", "l_hand_thumb_1")),))).nonzero()[0].tolist() == [0, 4]
     with pytest.raises(AssetError, match="every joint is ignored"):
         known_joints(BODY, 22, (("", skeleton(22).names),))
+
+
+@pytest.mark.parametrize("cls, source, name", [("vroid", "a_b.npz", "vroid"), ("other", "m2m_x_y.npz", "m2m"), ("other", "hero.npz", "other")])
+def test_class_of(cls, source, name):
+    assert class_of(replace(BODY, cls=cls, source=source)) == name
 
 
 def test_without_weights_only_joints_are_scored():
@@ -197,7 +202,8 @@ def test_mean_skeleton(tmp_path):
     with pytest.raises(ValueError, match="no asset"):
         MeanSkeleton.of([])
     with pytest.raises(AssetError, match="knows"):
-        MeanSkeleton({22: np.zeros((22, 3))})(MAN)
+        MeanSkeleton({52: np.zeros((52, 3))})(BODY)
+    assert len(MeanSkeleton({22: np.zeros((22, 3))})(MAN)[0]) == 22
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", '{"22": [[0, 0, 0]]}', "no json", '{"x": []}'])
