@@ -1,6 +1,7 @@
 """Bring the joints of other rigs to where the contest's riggers (Mixamo's and VRoid's) put them.
 
-    python -m dataset.sources.conventions FILE.npz ...     the measured table: joint heights and more, mean and spread
+    python -m dataset.sources.conventions FILE.npz ...     the measured table: joint heights and more, median and spread
+    python -m dataset.sources.conventions --humans 40      the same of MakeHuman's own joints
 
 Rigs agree on elbows and knees but not on hips, spine and neck: MakeHuman's neck joint sits 8 % of the trunk higher than Mixamo's. A network
 that learns both cannot be right about either, so each source is shifted by constants measured once (docs/data.md has the numbers).
@@ -16,6 +17,8 @@ import numpy as np
 
 from dataset.asset import Asset, AssetError
 from dataset.format import BODY_NAMES
+from dataset.sources.npz import load_npz
+from geometry.sampling import sample_surface
 
 SPINE = ("hips", "spine", "chest", "upper_chest", "neck", "head")
 INDEX = {name: j for j, name in enumerate(BODY_NAMES)}
@@ -33,12 +36,12 @@ class Convention:
     thigh_spacing: float = 1.0                                    # factor on the distance between the thigh joints
 
 
-# 40 plain bodies of all ages; forward: from depth fractions .33 .25 .36 of the trunk to the .45 .45 .48 of VRM characters, elbows from
-# .40 of the arm's depth to .50; clavicles from .12 to .09 above the shoulder joint; knees from .485 of the leg to .50, which is
-# where everybody's weights change from thigh to shin; thighs from .61 of the hips' width to .53
+# heights: 200 plain bodies of all ages. forward: chest, upper chest and neck from .34 .19 .35 of the trunk's depth to the .45 .45 .48 of VRM
+# characters, elbows from .37 of the arm's depth to .50; clavicles from .12 to .09 above the shoulder joint; knees from .485 of the leg to .50,
+# where everybody's weights change from thigh to shin; thighs from .62 of the hips' width to .55
 MAKEHUMAN = Convention(
-    heights=dict(zip(SPINE, (0.090, 0.327, 0.558, 0.834, 1.188, 1.301))),
-    forward={"spine": 0.02, "chest": 0.05, "upper_chest": 0.09, "neck": 0.015, "lower_arm": 0.015},
+    heights=dict(zip(SPINE, (0.089, 0.316, 0.543, 0.818, 1.191, 1.303))),
+    forward={"spine": 0.02, "chest": 0.05, "upper_chest": 0.11, "neck": 0.015, "lower_arm": 0.02},
     upward={"shoulder": -0.035, "lower_leg": -0.03}, thigh_spacing=0.88)
 # 111 avatars on two skeletons
 ROCKETBOX = Convention(heights=dict(zip(SPINE, (0.000, 0.228, 0.512, 0.799, 1.174, 1.299))))
@@ -89,6 +92,35 @@ def spine_heights(asset: Asset) -> dict[str, float]:
     return {n: float((joints_J3[INDEX[n]] - base_3) @ up_3 / u) for n in SPINE}
 
 
+def measure(asset: Asset, rng: np.random.Generator) -> dict[str, float]:
+    """What the constants above come from: heights in u, and where joints lie in the body's cross-sections (0 back or outside, 1 front).
+
+    "depth" of a joint: its place between the rearmost and the frontmost point of the trunk or arm around it. Raises: AssetError.
+    """
+    joints_J3, u, base_3, up_3, forward_3 = _upright(asset)
+    face_P, bary_P3 = sample_surface(asset.vertices_V3, asset.faces_F3, 40000, rng)
+    points_P3 = np.einsum("pk,pkd->pd", bary_P3, np.asarray(asset.vertices_V3, np.float64)[asset.faces_F3[face_P]])
+    at = {n: joints_J3[j] for n, j in INDEX.items()}
+    result = {f"height of {n}": h for n, h in spine_heights(asset).items()}
+    for name in ("chest", "upper_chest", "neck"):
+        near_P3 = points_P3[(np.abs((points_P3 - at[name]) @ up_3) < 0.05 * u) & (np.abs(points_P3[:, 0] - at[name][0]) < 0.25 * u)]
+        result[f"depth of {name}"] = _place(near_P3 @ forward_3, at[name] @ forward_3)
+    fore_3 = (at["l_hand"] - at["l_lower_arm"]) / np.linalg.norm(at["l_hand"] - at["l_lower_arm"])
+    away_P3 = points_P3 - at["l_lower_arm"]
+    near_P3 = points_P3[(np.abs(away_P3 @ fore_3) < 0.02 * u) & (np.linalg.norm(away_P3, axis=1) < 0.28 * u)]
+    result["depth of lower_arm"] = _place(near_P3 @ forward_3, at["l_lower_arm"] @ forward_3)
+    hips_P = points_P3[(np.abs((points_P3 - base_3) @ up_3) < 0.05 * u) & (np.abs(points_P3[:, 0] - base_3[0]) < 0.6 * u), 0]
+    result["thigh spacing / hip width"] = float((at["l_upper_leg"] - at["r_upper_leg"])[0] / max(np.ptp(hips_P), 1e-9)) if len(hips_P) else np.nan
+    result["shoulder above upper_arm"] = float((at["l_shoulder"] - at["l_upper_arm"]) @ up_3 / u)
+    leg = at["l_upper_leg"] - at["l_foot"]
+    result["knee / leg length"] = float((at["l_upper_leg"] - at["l_lower_leg"]) @ up_3 / (leg @ up_3))
+    return result
+
+
+def _place(values_P: np.ndarray, value: float) -> float:
+    return float((value - values_P.min()) / np.ptp(values_P)) if len(values_P) and np.ptp(values_P) else np.nan
+
+
 def _joints_called(part: str) -> list[int]:
     return [j for n, j in INDEX.items() if n == part or n[2:] == part]
 
@@ -108,16 +140,25 @@ def _upright(asset: Asset) -> tuple[np.ndarray, float, np.ndarray, np.ndarray, n
 
 
 def main(arguments: list[str] | None = None) -> None:
-    from dataset.sources.npz import load_npz  # only the command needs files
     parser = argparse.ArgumentParser(prog="python -m dataset.sources.conventions", description=__doc__.split("\n\n")[0])
-    parser.add_argument("files", nargs="+", type=Path, help="rigged .npz characters")
+    parser.add_argument("files", nargs="*", type=Path, help="rigged .npz characters")
     parser.add_argument("--up", choices=("y", "z"), default="y", help="the files' up axis (the contest's is z)")
+    parser.add_argument("--humans", type=int, default=0, metavar="N", help="measure N plain generated bodies with MakeHuman's own joints")
     options = parser.parse_args(arguments)
-    rows = [spine_heights(replace(load_npz(path), up=options.up)) for path in options.files]
-    print(f"{len(rows)} characters; heights above the thigh joints / thigh-to-shoulder height")
-    for name in SPINE:
+    assets = [load_npz(path, options.up) for path in options.files] + _plain_humans(options.humans)
+    if not assets:
+        parser.error("nothing to measure: name files or give --humans N")
+    rows = [measure(asset, np.random.default_rng(0)) for asset in assets]
+    print(f"{len(rows)} characters, median and standard deviation; heights above the thigh joints / thigh-to-shoulder height")
+    for name in rows[0]:
         values = [row[name] for row in rows]
-        print(f"{name:12s} {np.mean(values):6.3f} +- {np.std(values):.3f}   contest {CONTEST_HEIGHTS[name]:.2f}")
+        print(f"{name:28s} {np.nanmedian(values):6.3f} +- {np.nanstd(values):.3f}")
+
+
+def _plain_humans(count: int) -> list[Asset]:
+    from dataset.sources.humans import STYLES, generate  # humans imports this module
+    style = replace(STYLES["plain"], contest_joints=False)
+    return [generate(seed, style) for seed in range(count)]
 
 
 if __name__ == "__main__":

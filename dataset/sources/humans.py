@@ -99,9 +99,8 @@ def _reshape(whole: Piece, joints_J3: np.ndarray, body_V3: np.ndarray, proportio
 
 
 def sample_phenotype(rng: np.random.Generator) -> makehuman.Phenotype:
-    """Child to old, thin to heavy; sexes as far apart as people, some in between."""
-    sex = rng.random()
-    gender = rng.beta(1, 8) if sex < 0.45 else 1 - rng.beta(1, 8) if sex < 0.9 else rng.random()
+    """Child to old, thin to heavy; mostly one sex or the other, a fifth in between."""
+    gender = float(rng.choice([0.0, 1.0, rng.random()], p=[0.4, 0.4, 0.2]))
     low, high = [(0.03, 0.12), (0.12, 0.3), (0.3, 0.6), (0.6, 1.0)][rng.choice(4, p=[0.06, 0.2, 0.54, 0.2])]
     african, asian, caucasian = rng.dirichlet([0.6, 0.6, 0.6])
     spread = {n: rng.beta(1.6, 1.6) for n in ("muscle", "weight", "height", "proportions", "cup", "firmness")}

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from dataset.asset import Asset, AssetError
 from dataset.format import BODY_NAMES, BODY_PARENTS
-from dataset.sources.conventions import CONTEST_HEIGHTS, MAKEHUMAN, ROCKETBOX, SPINE, Convention, spine_heights, to_contest
+from dataset.sources import conventions
+from dataset.sources.conventions import CONTEST_HEIGHTS, MAKEHUMAN, ROCKETBOX, SPINE, Convention, measure, spine_heights, to_contest
+from dataset.sources.npz import load_npz
 from geometry.similarity import Y_UP_TO_Z_UP
 
 INDEX = {n: j for j, n in enumerate(BODY_NAMES)}
@@ -70,7 +73,31 @@ def test_refuses_what_does_not_stand():
 
 def test_rocketbox_on_average(shared_data):
     files = sorted((shared_data / "train" / "rocketbox").glob("*.npz"))[::8]
-    npz = pytest.importorskip("dataset.sources.npz")
-    rows = [spine_heights(to_contest(replace(npz.load_npz(f), up="y"), ROCKETBOX)) for f in files]
+    rows = [spine_heights(to_contest(load_npz(f, up="y"), ROCKETBOX)) for f in files]
     for name, wanted in CONTEST_HEIGHTS.items():
         assert np.mean([r[name] for r in rows]) == pytest.approx(wanted, abs=0.02)
+
+
+def test_measures_by_hand():
+    """A trunk that is a box of depth .4 and width 1 around x = 0, z = 0 .. .4, and the stick figure in it."""
+    box = trimesh.creation.box(extents=(1.0, 3.0, 0.4))
+    box.apply_translation([0, 1.5, 0.2])
+    figure = stick_figure((0.1, 0.3, 0.5, 0.8, 1.2, 1.3))
+    joints_J3 = figure.joints_J3.copy()
+    joints_J3[INDEX["l_lower_arm"]], joints_J3[INDEX["l_hand"]] = [0.3, 1.2, 0.1], [0.3, 0.8, 0.1]
+    joints_J3[INDEX["l_shoulder"]] = [0.1, 1.55, 0]
+    joints_J3[INDEX["l_lower_leg"]], joints_J3[INDEX["l_foot"]] = [0.1, 0.6, 0], [0.1, 0.2, 0]
+    got = measure(replace(figure, vertices_V3=box.vertices, faces_F3=box.faces, joints_J3=joints_J3), np.random.default_rng(0))
+    want = {"height of chest": 0.5, "depth of chest": 0.05 / 0.4, "depth of upper_chest": 0.08 / 0.4, "depth of neck": 0.12 / 0.4,
+            "thigh spacing / hip width": 0.2 / 0.6, "shoulder above upper_arm": 0.1, "knee / leg length": 0.5}
+    assert {name: got[name] for name in want} == pytest.approx(want, abs=0.01)
+
+
+def test_command_measures_files(tmp_path, capsys, shared_data):
+    file = sorted((shared_data / "train" / "rocketbox").glob("*.npz"))[0]
+    conventions.main([str(file), "--up", "y"])
+    out = capsys.readouterr().out
+    assert "1 characters" in out and "height of hips" in out and "depth of neck" in out
+    with pytest.raises(SystemExit):
+        conventions.main([])
+    assert "nothing to measure" in capsys.readouterr().err

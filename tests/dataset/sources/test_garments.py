@@ -42,7 +42,15 @@ def test_coarsen_by_hand():
     np.testing.assert_allclose(coarse.skin_VJ[first, :2], [0.5, 0.5])
 
 
-def test_coarsen_keeps_fingers_apart(figure):
+def test_coarsen_keeps_fingers_apart_by_hand():
+    points_V3 = np.array([[0.01, 0, 0], [0.02, 0, 0], [0.03, 0, 0], [3, 0, 0], [0, 3, 0.0]])   # three vertices in one cell
+    skin_VJ = np.zeros((5, 52), np.float32)
+    skin_VJ[np.arange(5), [INDEX[f"l_hand_{n}_1"] for n in ("index", "index", "ring", "index", "index")]] = 1
+    coarse = coarsen(Piece(points_V3, np.array([[0, 3, 4], [1, 3, 4], [2, 3, 4]]), skin_VJ), cell=1.0)
+    np.testing.assert_allclose(sorted(coarse.vertices_V3[:, 0]), [0, 0.015, 0.03, 3], atol=1e-12)    # the ring finger's stays alone
+
+
+def test_coarse_bodies_have_all_fingers(figure):
     body = figure.piece(figure.data.faces["body"])
     coarse = coarsen(body, 0.04)
     assert len(coarse.vertices_V3) < 4000
