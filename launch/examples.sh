@@ -4,6 +4,6 @@ EXAMPLES=data/examples
 if [ ! -d "$EXAMPLES" ]; then
     say "Making the bundled examples in $EXAMPLES"
     rm -rf "$EXAMPLES.part"
-    "$PYTHON" -m dataset.sources.humans --examples "$EXAMPLES.part"
+    "$PYTHON" -m dataset.sources.humans --examples "$EXAMPLES.part" >/dev/null
     mv "$EXAMPLES.part" "$EXAMPLES"  # whole or not at all
 fi
