@@ -118,7 +118,8 @@ class _Worker:
             raise RuntimeError(f"a data worker ended early (exit code {self.process.wait()}); its messages are above") from None
 
     def close(self) -> None:
-        self.process.kill()
+        # SIGTERM, as Jittor's SIGCHLD handler ends this whole process when a child dies by any other signal
+        self.process.terminate()
         for pipe in (self.process.stdin, self.process.stdout):
             try:
                 pipe.close()

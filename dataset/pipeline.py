@@ -6,6 +6,7 @@ follow on the sampled points only. `Draw.realise` is the exact, slow twin. Lette
 
 import os
 import pickle
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -206,6 +207,7 @@ def serve() -> None:
 
     Ends when stdin does, so that it never outlives its trainer.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)       # Ctrl-C is for the trainer, whose end closes stdin
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)       # a stray print must not enter the stream of answers
     pipeline: Pipeline = pickle.load(requests)
