@@ -10,6 +10,7 @@
 Nothing written depends on the clock, on other inputs or on their order (only a second asset of the same name is told apart by a number).
 """
 
+import glob
 import json
 import os
 import re
@@ -146,7 +147,8 @@ def with_folder(folder: Path, fill) -> None:
     """Make folder complete or not at all: fill a hidden one beside it, then rename. An older one is replaced."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = (folder.parent / f".{folder.name}.{word}{os.getpid()}" for word in ("new", "old"))
-    shutil.rmtree(temporary, ignore_errors=True)
+    for stale in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # what a killed run left
+        shutil.rmtree(stale, ignore_errors=True)
     temporary.mkdir()
     try:
         fill(temporary)

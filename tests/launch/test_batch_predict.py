@@ -138,7 +138,9 @@ def test_up_is_what_the_user_says(predictor, inputs, tmp_path):
 
 def test_with_folder_replaces_or_keeps(tmp_path):
     folder = tmp_path / "cls" / "id"
+    (tmp_path / "cls" / ".id.new1").mkdir(parents=True)  # a killed run's
     with_folder(folder, lambda new: (new / "a").write_text("1"))
+    assert [p.name for p in folder.parent.iterdir()] == ["id"]
     with_folder(folder, lambda new: (new / "b").write_text("2"))
     assert [p.name for p in folder.iterdir()] == ["b"]
 

@@ -15,7 +15,7 @@ from geometry.similarity import Similarity
 from launch.evaluator import (EvalOptions, FromFolder, FromPredictor, MeanSkeleton, Results, align, as_json, as_table, as_variant,
                               class_of, compare, evaluate, joint_means, known_joints, summarise)
 from launch.plots import plot_evaluation
-from launch.predictor import Predictor, box_similarity
+from launch.predictor import Predictor, PredictorOptions, box_similarity
 from models import metrics
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
@@ -137,10 +137,12 @@ def test_variants_are_the_assets_own_and_repeat():
 
 
 def test_the_predictor_does_not_see_the_answer(tmp_path):
-    predictor = Predictor(save_random(tmp_path / "c", joints=22, points=64))
+    predictor = Predictor(save_random(tmp_path / "c", joints=22, points=64), PredictorOptions(find_hands=False))
     joints_J3, _ = FromPredictor(predictor)(BODY)
     lying = replace(BODY, joints_J3=BODY.joints_J3 + 1, skin_VJ=np.roll(BODY.skin_VJ, 3, axis=1))
     assert joints_J3.tobytes() == FromPredictor(predictor)(lying)[0].tobytes()
+    broken = replace(BODY, skin_VJ=-BODY.skin_VJ)  # a rig that is not looked at may be anything
+    assert joints_J3.tobytes() == FromPredictor(predictor)(broken)[0].tobytes()
     results = evaluate([BODY], {"net": FromPredictor(predictor)}, QUICK)
     assert len(results.scores) == 1 and all(np.isfinite(list(results.scores[0].values.values())))
 
