@@ -2,7 +2,7 @@
 
 import jittor as jt
 
-from ops.kernels import EXP_HEADER, require, require_float
+from ops.kernels import EXP_HEADER, on_cpu, require, require_float
 
 # u = sqrt(2/pi) (x + 0.044715 x^3); (1 + tanh u) / 2 = 1 / (1 + exp(-2u)) = s, so y = x s. Chunks with pointers of their own, because
 # gcc forgets what __restrict__ promised once a loop is moved into an OpenMP region, and then does not vectorise.
@@ -86,7 +86,7 @@ def gelu(x: jt.Var) -> jt.Var:
     In:  x float32 of any shape. Out: the same shape, with gradient. Raises: ValueError on another dtype.
     """
     require_float(x, "x")
-    if jt.flags.use_cuda:
+    if not on_cpu():
         return x * jt.sigmoid(1.5957691216 * (x + 0.044715 * x * x * x))
     return _Gelu.apply(x.reshape((-1,))).reshape(x.shape)
 
@@ -98,6 +98,6 @@ def softmax(x: jt.Var) -> jt.Var:
     """
     require_float(x, "x")
     require(len(x.shape) >= 1 and x.shape[-1] >= 1, f"softmax needs a last axis; got shape {tuple(x.shape)}")
-    if jt.flags.use_cuda:
+    if not on_cpu():
         return jt.nn.softmax(x, dim=-1)
     return _Softmax.apply(x.reshape((-1, x.shape[-1]))).reshape(x.shape)

@@ -40,9 +40,13 @@ extern "C" int dnnl_sgemm(char transa, char transb, long m, long n, long k, floa
 """
 
 
+def on_cpu() -> bool:
+    return not jt.flags.use_cuda
+
+
 def has_sgemm() -> bool:
     """Whether dnnl_sgemm can be called: on the CPU, with oneDNN loaded."""
-    return bool(jt.compile_extern.use_mkl) and not jt.flags.use_cuda
+    return bool(jt.compile_extern.use_mkl) and on_cpu()
 
 
 def require(condition: bool, message: str) -> None:

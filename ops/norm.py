@@ -5,7 +5,7 @@ Paper: Ba et al., "Layer normalization", 2016. On CUDA Jittor's own operators.
 
 import jittor as jt
 
-from ops.kernels import require_float, require_shape
+from ops.kernels import on_cpu, require_float, require_shape
 
 _FORWARD = """
 const long rows = in0_shape0, width = in0_shape1;
@@ -87,6 +87,6 @@ def layer_norm(x: jt.Var, weight_C: jt.Var, bias_C: jt.Var, eps: float = 1e-5) -
     require_shape(bias_C, "C", "bias", C=x.shape[-1])
     for value, name in ((x, "x"), (weight_C, "weight"), (bias_C, "bias")):
         require_float(value, name)
-    if jt.flags.use_cuda:
+    if not on_cpu():
         return jt.nn.layer_norm(x, (x.shape[-1],), weight_C, bias_C, eps)
     return _LayerNorm.apply(x.reshape((-1, x.shape[-1])), weight_C, bias_C, float(eps)).reshape(x.shape)
