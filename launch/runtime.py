@@ -107,8 +107,8 @@ def prepare_environment() -> None:
     os.environ.setdefault("use_mpi", "1" if in_mpi() else "0")
     if not _can_use_cuda():
         os.environ["nvcc_path"] = ""
-        for extra in ("use_cutt", "use_cutlass", "use_nccl"):
-            os.environ.setdefault(extra, "0")
+    for extra in ("use_cutt", "use_cutlass", "use_nccl"):  # Jittor would download each of them
+        os.environ.setdefault(extra, "0")
     _check_compiler()
     if os.environ["use_mpi"] == "1":
         _choose_mpi()
@@ -126,8 +126,9 @@ def _can_use_cuda() -> bool:
         return False
     if os.environ.get("nvcc_path") or shutil.which("nvcc") or os.path.exists("/usr/local/cuda/bin/nvcc"):
         return os.environ.get("nvcc_path") != ""
-    say("A GPU is here but no nvcc, with which Jittor compiles for it: running on the CPU. Install the CUDA toolkit, or name "
-        "its compiler with nvcc_path=/path/to/nvcc.")
+    if mpi_rank() == 0:
+        say("A GPU is here but no nvcc, with which Jittor compiles for it: running on the CPU. Install the CUDA toolkit, or name "
+            "its compiler with nvcc_path=/path/to/nvcc.")
     return False
 
 

@@ -84,7 +84,7 @@ def test_a_gpu_without_nvcc_runs_on_the_cpu_and_says_so(bare, capsys):
     bare.delenv("nvcc_path", raising=False)
     bare.setattr(runtime.shutil, "which", lambda name: f"/usr/bin/{name}")
     prepare_environment()
-    assert "nvcc_path" not in os.environ and capsys.readouterr().err == ""
+    assert "nvcc_path" not in os.environ and os.environ["use_nccl"] == "0" and capsys.readouterr().err == ""
 
 
 def test_jittor_not_installed_names_the_way(bare):
