@@ -1,5 +1,6 @@
-"""Hair, hats, ears, horns, bags, capes and tails: synthetic islands, carried the way riggers weight them (hair by the head, bags by the chest).
+"""Hair, hats, ears, horns, bags, capes and tails: synthetic islands.
 
+They are carried the way riggers weight them: hair by the head, bags by the chest.
 Sizes are in units of the skull's radii or of the trunk, so everything fits children and giants alike.
 Letters: V vertices, F faces, J joints (52). Frame: that of the undeformed MakeHuman body (metres, Y up, facing +Z).
 """
@@ -74,7 +75,8 @@ def _hair(skull: Skull, rng: np.random.Generator) -> list[Mesh]:
     elif kind == "ponytail":
         meshes.append(_hanging(skull, np.array([0.0, rng.uniform(-0.2, 0.9), -1.0]), rng))
     elif kind == "buns":
-        bun = ellipsoid(skull.at(rng.uniform(0.6, 0.9), rng.uniform(0.7, 1.0), rng.uniform(-0.6, 0)), skull.radii_3 * rng.uniform(0.3, 0.55), 6, 10)
+        centre_3 = skull.at(rng.uniform(0.6, 0.9), rng.uniform(0.7, 1.0), rng.uniform(-0.6, 0))
+        bun = ellipsoid(centre_3, skull.radii_3 * rng.uniform(0.3, 0.55), 6, 10)
         meshes += [bun, _mirror(bun)]
     elif kind == "spikes":
         meshes += _spikes(skull, rng)
@@ -99,9 +101,11 @@ def _long_hair(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
     """A curtain around the back of the head, from the crown to the shoulders, the waist or the knees."""
     half = np.radians(rng.uniform(75, 130))
     angle_C = np.pi + np.linspace(-half, half, 18)
-    length = rng.choice([rng.uniform(0.5, 2.0), rng.uniform(2.0, 5.0), rng.uniform(5.0, 8.0)], p=[0.45, 0.4, 0.15])   # below the eyes, in crown heights
+    # below the eyes, in crown heights
+    length = rng.choice([rng.uniform(0.5, 2.0), rng.uniform(2.0, 5.0), rng.uniform(5.0, 8.0)], p=[0.45, 0.4, 0.15])
     height_R = np.concatenate([np.cos(np.linspace(0.3, np.pi / 2, 6)), -np.linspace(0.15, length, 10)])
-    around_R = np.concatenate([np.sin(np.linspace(0.3, np.pi / 2, 6)), 1 + rng.uniform(-0.1, 0.25) * np.linspace(0, 1, 10) * min(length, 3)])
+    flare_10 = rng.uniform(-0.1, 0.25) * np.linspace(0, 1, 10) * min(length, 3)
+    around_R = np.concatenate([np.sin(np.linspace(0.3, np.pi / 2, 6)), 1 + flare_10])
     strands_C = 1 + rng.uniform(0, 0.08) * np.sin(rng.integers(4, 9) * angle_C)
     points_RC3 = np.stack([around_R[:, None] * np.sin(angle_C) * strands_C, np.broadcast_to(height_R[:, None], (16, 18)),
                            around_R[:, None] * np.cos(angle_C) * strands_C], axis=-1)
@@ -193,7 +197,8 @@ def _carried(figure: Figure, rng: np.random.Generator) -> list[tuple[Mesh, dict]
     if kind == "backpack":
         radii_3 = u * np.array([rng.uniform(0.22, 0.4), rng.uniform(0.28, 0.5), rng.uniform(0.1, 0.25)])
         upper = rng.choice([0.0, 0.5, 1.0])
-        return [(ellipsoid(back_3 - [0, 0, 0.95 * radii_3[2]], radii_3, 8, 12, rng.uniform(0.3, 0.8)), {"chest": 1 - upper, "upper_chest": upper})]
+        bag = ellipsoid(back_3 - [0, 0, 0.95 * radii_3[2]], radii_3, 8, 12, rng.uniform(0.3, 0.8))
+        return [(bag, {"chest": 1 - upper, "upper_chest": upper})]
     if kind == "pouch":
         radii_3 = u * np.array([0.1, rng.uniform(0.1, 0.25), rng.uniform(0.1, 0.2)])
         thigh_3 = joints_J3[INDEX["l_upper_leg"]] * [side, 1, 1]
@@ -206,7 +211,8 @@ def _carried(figure: Figure, rng: np.random.Generator) -> list[tuple[Mesh, dict]
         way_3 = way_3 if on_back else way_3[[2, 0, 1]]
         path_K3 = middle_3 + np.outer(u * np.array([-1.0, -0.95, 0.55, 0.6, 0.85]), way_3)
         return [(tube(path_K3, u * np.array([0.01, 0.06, 0.06, 0.025, 0.025]), 6, 0.4), {"upper_chest" if on_back else "hips": 1.0})]
-    plate = ellipsoid(joints_J3[INDEX["l_upper_arm"]] + u * np.array([0.02, 0.06, 0]), u * rng.uniform(0.17, 0.3) * np.array([1, 0.8, 1]), 6, 12)
+    above_3 = joints_J3[INDEX["l_upper_arm"]] + u * np.array([0.02, 0.06, 0])
+    plate = ellipsoid(above_3, u * rng.uniform(0.17, 0.3) * np.array([1, 0.8, 1]), 6, 12)
     share = rng.choice([0.0, 0.5, 1.0])
     return [(plate, {"l_shoulder": 1 - share, "l_upper_arm": share}), (_mirror(plate), {"r_shoulder": 1 - share, "r_upper_arm": share})]
 

@@ -36,9 +36,9 @@ class Convention:
     thigh_spacing: float = 1.0                                    # factor on the distance between the thigh joints
 
 
-# heights: 200 plain bodies of all ages. forward: chest, upper chest and neck from .34 .19 .35 of the trunk's depth to the .45 .45 .48 of VRM
-# characters, elbows from .37 of the arm's depth to .50; clavicles from .12 to .09 above the shoulder joint; knees from .485 of the leg to .50,
-# where everybody's weights change from thigh to shin; thighs from .62 of the hips' width to .55
+# heights: 200 plain bodies of all ages. forward: chest, upper chest and neck from .34 .19 .35 of the trunk's depth to the .45 .45 .48
+# of VRM characters, elbows from .37 of the arm's depth to .50. upward: clavicles from .12 to .09 above the shoulder joint, knees from
+# .485 of the leg to .50, where everybody's weights change from thigh to shin. Thighs from .63 of the hips' width to .56.
 MAKEHUMAN = Convention(
     heights=dict(zip(SPINE, (0.089, 0.316, 0.543, 0.818, 1.191, 1.303))),
     forward={"spine": 0.02, "chest": 0.05, "upper_chest": 0.11, "neck": 0.015, "lower_arm": 0.02},
@@ -110,7 +110,8 @@ def measure(asset: Asset, rng: np.random.Generator) -> dict[str, float]:
     near_P3 = points_P3[(np.abs(away_P3 @ fore_3) < 0.02 * u) & (np.linalg.norm(away_P3, axis=1) < 0.28 * u)]
     result["depth of lower_arm"] = _place(near_P3 @ forward_3, at["l_lower_arm"] @ forward_3)
     hips_P = points_P3[(np.abs((points_P3 - base_3) @ up_3) < 0.05 * u) & (np.abs(points_P3[:, 0] - base_3[0]) < 0.6 * u), 0]
-    result["thigh spacing / hip width"] = float((at["l_upper_leg"] - at["r_upper_leg"])[0] / max(np.ptp(hips_P), 1e-9)) if len(hips_P) else np.nan
+    width = float(np.ptp(hips_P)) if len(hips_P) else np.nan
+    result["thigh spacing / hip width"] = float((at["l_upper_leg"] - at["r_upper_leg"])[0]) / width if width else np.nan
     result["shoulder above upper_arm"] = float((at["l_shoulder"] - at["l_upper_arm"]) @ up_3 / u)
     leg = at["l_upper_leg"] - at["l_foot"]
     result["knee / leg length"] = float((at["l_upper_leg"] - at["l_lower_leg"]) @ up_3 / (leg @ up_3))

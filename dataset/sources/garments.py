@@ -138,7 +138,8 @@ def clothe(figure: Figure, wardrobe: Wardrobe, rng: np.random.Generator) -> list
     hide = rng.random() < wardrobe.hide_body
     shown_V = ~covered_V if hide else ~(covered_V & (figure.leg_V > 1.9))   # feet never show through shoes
     pieces.insert(0, figure.piece(figure.part("body", shown_V, share=0.0), body_push_V3))
-    for chance, names in ((wardrobe.eyes, ("helper-l-eye", "helper-r-eye")), (wardrobe.teeth, ("helper-upper-teeth", "helper-lower-teeth"))):
+    for chance, names in ((wardrobe.eyes, ("helper-l-eye", "helper-r-eye")),
+                          (wardrobe.teeth, ("helper-upper-teeth", "helper-lower-teeth"))):
         if rng.random() < chance:
             pieces += [figure.piece(figure.data.faces[name]) for name in names]
     return pieces
@@ -180,7 +181,8 @@ def _away_from_bones(figure: Figure, share: float) -> np.ndarray:
     thigh, knee, ankle = (figure.joints_J3[INDEX[n]] for n in ("l_upper_leg", "l_lower_leg", "l_foot"))
     t_V = figure.leg_V[:, None]
     axis_V3 = thigh + np.clip(t_V, 0, 1) * (knee - thigh) + np.clip(t_V - 1, 0, 1) * (ankle - knee)
-    away_V3 = (figure.vertices_V3 - axis_V3 * np.stack([figure.side_V, np.ones_like(figure.side_V), np.ones_like(figure.side_V)], 1)) * [1, 0, 1]
+    axis_V3[:, 0] *= figure.side_V
+    away_V3 = (figure.vertices_V3 - axis_V3) * [1, 0, 1]
     away_V3 /= np.linalg.norm(away_V3, axis=1, keepdims=True) + 1e-9
     mixed_V3 = np.where(t_V > 0.3, (1 - share) * normal_V3 + share * away_V3, normal_V3)
     return mixed_V3 / (np.linalg.norm(mixed_V3, axis=1, keepdims=True) + 1e-9)
@@ -226,7 +228,8 @@ def _band(figure: Figure, waist: float, rng: np.random.Generator) -> Piece:
     """A belt: a band of the tights around the waist."""
     half = rng.uniform(0.05, 0.09)
     inside_V = (np.abs(figure.trunk_V - waist) < half) & (figure.on_arm_V < 0.3)
-    return figure.piece(figure.part("helper-tights", inside_V, share=0.3), figure.size * rng.uniform(0.012, 0.03) * figure.outward("helper-tights"))
+    push_V3 = figure.size * rng.uniform(0.012, 0.03) * figure.outward("helper-tights")
+    return figure.piece(figure.part("helper-tights", inside_V, share=0.3), push_V3)
 
 
 def _shoes(figure: Figure, covered_V: np.ndarray, rng: np.random.Generator) -> Piece:

@@ -3,9 +3,9 @@
     python -m dataset.sources.humans --count 100 --seed 0 --sheet sheet.png
     python -m dataset.sources.humans --examples data/examples
 
-generate(seed) is a pure function of the seed and the style; about 50 ms a character on one core (the first one parses or loads MakeHuman's
-targets). Bodies and weights come from dataset/sources/makehuman.py, shapes and poses from proportions.py, clothes and hair from garments.py,
-and conventions.py moves MakeHuman's joints to where the contest's riggers put them.
+generate(seed) is a pure function of the seed and the style; about 40 ms a character on one core (the first one parses or loads
+MakeHuman's targets). Bodies and weights come from makehuman.py beside this file, shapes and poses from proportions.py, clothes from
+garments.py, hair and bags from accessories.py; conventions.py moves MakeHuman's joints to where the contest's riggers put them.
 Letters: V vertices, F faces, J joints (52). Frame: metres, Y up, facing +Z, the left at +X; matrix_local has identity rotations.
 """
 
@@ -20,7 +20,7 @@ from dataset.format import FULL_NAMES, FULL_PARENTS
 from dataset.sources import makehuman
 from dataset.sources.accessories import adorn
 from dataset.sources.conventions import makehuman_to_contest
-from dataset.sources.garments import Figure as Body, Piece, Wardrobe, clothe, coarsen, join
+from dataset.sources.garments import Figure, Piece, Wardrobe, clothe, coarsen, join
 from dataset.sources.proportions import INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions
 from geometry.normals import vertex_normals
 
@@ -61,7 +61,7 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     if rng.random() < style.details:
         weights |= sample_details(rng, data.target_of)
     vertices_V3, joints_J3 = data.body(weights)
-    body = Body(data, vertices_V3, joints_J3)
+    body = Figure(data, vertices_V3, joints_J3)
     pieces = clothe(body, style.wardrobe, rng) + adorn(body, style.wardrobe, rng)
     if rng.random() < style.low_poly:
         cell = body.size * rng.uniform(0.015, 0.045)
@@ -140,14 +140,15 @@ def _both_sides(name: str) -> tuple[str, ...]:
 def sample_rest_pose(rng: np.random.Generator) -> RestPose:
     """T, A and all between; elbows and knees a little bent as many artists leave them."""
     kind = rng.random()
-    arms_down = rng.normal(0, 2) if kind < 0.35 else rng.uniform(5, 35) if kind < 0.5 else rng.uniform(35, 60) if kind < 0.9 else rng.uniform(60, 75)
+    arms_down = (rng.normal(0, 2) if kind < 0.35 else rng.uniform(5, 35) if kind < 0.5
+                 else rng.uniform(35, 60) if kind < 0.9 else rng.uniform(60, 75))
     return RestPose(arms_down=float(arms_down), elbow_bend=float(rng.uniform(0, 20) * (rng.random() < 0.6)),
                     knee_bend=float(rng.uniform(0, 8) * (rng.random() < 0.5)), legs_apart=float(rng.uniform(-0.5, 9)),
                     finger_straight=float(rng.uniform(0, 1)), shoulder_share=float(rng.uniform(0, 0.2)))
 
 
 @dataclass(frozen=True)
-class Figure:
+class Cartoon:
     """Ranges of factors for one kind of cartoon figure: head, girth (all limbs and torso), lengths of legs, arms and torso, hands, feet."""
     head: tuple[float, float]
     girth: tuple[float, float]
@@ -159,14 +160,15 @@ class Figure:
 
 
 FIGURES = {
-    "mild": Figure((0.9, 1.3), (0.85, 1.2), (0.85, 1.15), (0.88, 1.12), (0.9, 1.1), (0.85, 1.25), (0.85, 1.25)),
-    "anime": Figure((1.0, 1.45), (0.72, 0.95), (0.98, 1.25), (0.92, 1.1), (0.85, 1.05), (0.75, 1.05), (0.8, 1.05)),
-    "chibi": Figure((1.6, 2.5), (0.9, 1.45), (0.45, 0.8), (0.55, 0.9), (0.65, 1.0), (0.9, 1.5), (0.9, 1.5)),
-    "hero": Figure((0.8, 1.0), (1.05, 1.4), (0.9, 1.15), (1.0, 1.25), (0.95, 1.2), (1.0, 1.5), (1.0, 1.4)),
-    "lanky": Figure((0.85, 1.3), (0.6, 0.85), (1.05, 1.4), (1.05, 1.35), (0.9, 1.2), (0.9, 1.4), (0.9, 1.5)),
+    "mild": Cartoon((0.9, 1.3), (0.85, 1.2), (0.85, 1.15), (0.88, 1.12), (0.9, 1.1), (0.85, 1.25), (0.85, 1.25)),
+    "anime": Cartoon((1.0, 1.45), (0.72, 0.95), (0.98, 1.25), (0.92, 1.1), (0.85, 1.05), (0.75, 1.05), (0.8, 1.05)),
+    "chibi": Cartoon((1.6, 2.5), (0.9, 1.45), (0.45, 0.8), (0.55, 0.9), (0.65, 1.0), (0.9, 1.5), (0.9, 1.5)),
+    "hero": Cartoon((0.8, 1.0), (1.05, 1.4), (0.9, 1.15), (1.0, 1.25), (0.95, 1.2), (1.0, 1.5), (1.0, 1.4)),
+    "lanky": Cartoon((0.85, 1.3), (0.6, 0.85), (1.05, 1.4), (1.05, 1.35), (0.9, 1.2), (0.9, 1.4), (0.9, 1.5)),
 }
 FIGURE_SHARES = {"mild": 0.3, "anime": 0.3, "chibi": 0.16, "hero": 0.14, "lanky": 0.1}
-SCATTER = {"legs": 0.06, "arms": 0.06, "torso": 0.06, "hands": 0.0, "fingers": 0.04, "feet": 0.0, "head": 0.0, "neck": 0.1}  # log standard deviation
+# log standard deviation of each bone's factors
+SCATTER = {"legs": 0.06, "arms": 0.06, "torso": 0.06, "hands": 0.0, "fingers": 0.04, "feet": 0.0, "head": 0.0, "neck": 0.1}
 
 
 def sample_proportions(rng: np.random.Generator, kinds: tuple[str, ...] = ()) -> Proportions:
@@ -198,7 +200,8 @@ def _factors(name: str, part: dict, limb_girth: dict, depth: float) -> tuple[flo
 
 
 def _kind(name: str) -> str:
-    words = {"_hand_": "fingers", "hand": "hands", "foot": "feet", "toe": "feet", "leg": "legs", "arm": "arms", "neck": "neck", "head": "head"}
+    words = {"_hand_": "fingers", "hand": "hands", "foot": "feet", "toe": "feet", "leg": "legs", "arm": "arms",
+             "neck": "neck", "head": "head"}
     return next((kind for word, kind in words.items() if word in name), "torso")
 
 
@@ -209,7 +212,8 @@ def _mirrored(p: Proportions) -> Proportions:
 
 def main(arguments: list[str] | None = None) -> None:
     from dataset.sources.showcase import draw_sheet, write_examples  # it draws what this module makes
-    parser = argparse.ArgumentParser(prog="python -m dataset.sources.humans", description="Look at generated humans, or write example inputs.")
+    parser = argparse.ArgumentParser(prog="python -m dataset.sources.humans",
+                                     description="Look at generated humans, or write example inputs.")
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--style", choices=tuple(STYLES), default="full")

@@ -62,8 +62,10 @@ def _joint_colours(asset: Asset) -> np.ndarray:
 
 
 def write_examples(folder: str | Path) -> list[Path]:
-    """Four inputs without a rig, the same bytes each time: a clothed T pose (GLB), a posed A pose (OBJ), a turned and posed point cloud (PLY),
-    and a big-headed cartoon child (GLB). Returns their paths."""
+    """Four inputs without a rig, the same bytes each time; returns their paths.
+
+    A clothed T pose (GLB), a posed A pose (OBJ), a turned and posed point cloud (PLY), a cartoon figure with a big head (GLB).
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
