@@ -390,3 +390,21 @@ def test_blend_is_the_posed_surface():
     rng.random()        # the density's decision comes first
     corner, bary = sampler.places(len(MAN.vertices_V3), MAN.faces_F3, Surface.of(MAN), rng)
     np.testing.assert_allclose(posed.points_N3, blend(exact.vertices_V3, corner, bary), atol=1e-5)
+
+
+def test_one_frame_looks_the_same_on_real_characters_of_any_rest_pose(shared_data):
+    from dataset.sources.npz import load_npz
+    from dataset.sources.pose_bank import load_pose_bank
+    bank = load_pose_bank(shared_data / "mocap" / "cmu_pose_bank.npz")
+    files = [sorted((shared_data / "train" / "rocketbox").glob("*.npz"))[3], shared_data / "dev" / "m2m_male.npz"]
+    bones = []
+    for asset in (load_npz(file).in_network_frame() for file in files):       # A pose, T pose
+        local = asset.local_J44()
+        posed = [asset.posed(bank.basis(frame, asset.parents, local[:, :3, 3], local)).joints_J3 for frame in (10, 3000, 7000)]
+        bone = np.stack(posed)[:, [J[b] for _, b in LIMBS]] - np.stack(posed)[:, [J[a] for a, _ in LIMBS]]
+        bones.append(bone / np.linalg.norm(bone, axis=-1, keepdims=True))
+    assert (bones[0] * bones[1]).sum(-1).min() > 1 - 1e-5
+
+
+LIMBS = [(f"{s}_{a}", f"{s}_{b}") for s in "lr" for a, b in (("upper_arm", "lower_arm"), ("lower_arm", "hand"),
+                                                           ("upper_leg", "lower_leg"), ("lower_leg", "foot"))]

@@ -34,7 +34,7 @@ def test_what_comes_back(prepared):
     np.testing.assert_array_equal(man.matrix_local_J44, MAN.matrix_local_J44)
     np.testing.assert_allclose(man.normals_V3, MAN.normals_V3, atol=5e-4)
     np.testing.assert_allclose(man.skin_VJ, MAN.skin_VJ, atol=5e-4)
-    np.testing.assert_allclose(man.skin_VJ.sum(1, dtype=float), 1, atol=2e-7)
+    np.testing.assert_allclose(prepared[0].skin_VJ.sum(1, dtype=float), 1, atol=2e-7)
     assert (man.names, man.parents, man.source, man.cls, man.id) == (MAN.names, MAN.parents, MAN.source, MAN.cls, MAN.id)
     assert man.joint_valid_J.all() and man.skin_valid
     # Y up went in, the network's frame comes out
