@@ -145,7 +145,8 @@ def _sizes(batch, heads, rows, keys, width, packed):
 
 def _check(q, k, v, rank):
     shapes = f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}"
-    require(len(q.shape) == len(k.shape) == rank and k.shape == v.shape, f"q must have {rank} axes and k and v the same shape; got {shapes}")
+    require(len(q.shape) == len(k.shape) == rank and k.shape == v.shape,
+            f"q must have {rank} axes and k and v the same shape; got {shapes}")
     require(q.shape[0] == k.shape[0] and q.shape[-1] == k.shape[-1], f"q and k must agree in batch and width; got {shapes}")
     require(min(*q.shape, *k.shape) >= 1, f"attention needs at least one query and key; got {shapes}")
     for x, name in ((q, "q"), (k, "k"), (v, "v")):

@@ -17,7 +17,8 @@ for (long first = 0; first < rows; first += block) {
         float* __restrict__ y = out0_p + row * outputs;
         for (long d = 0; d < outputs; d++) y[d] = bias[d];
     }
-    dnnl_sgemm('N', 'T', count, outputs, inputs, 1.f, in0_p + first * inputs, inputs, in1_p, inputs, 1.f, out0_p + first * outputs, outputs);
+    dnnl_sgemm('N', 'T', count, outputs, inputs, 1.f, in0_p + first * inputs, inputs, in1_p, inputs, 1.f,
+               out0_p + first * outputs, outputs);
 }
 """
 

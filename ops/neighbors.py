@@ -62,7 +62,7 @@ for (long b = 0; b < batch; b++)
         float *best = out0_p + row * k, *weight = out2_p + row * k, total = 0;
         for (long i = 0; i < k; i++)
             out1_p[row * k + i] = std::min(sources - 1, strike_least(d2.data(), least.data(), (int)groups * 16, best[i]));
-        for (long i = 0; i < k; i++) total += weight[i] = (best[0] + 1e-20f) / (best[i] + 1e-20f);
+        for (long i = 0; i < k; i++) total += weight[i] = i == 0 ? 1.f : best[i] > 0.f ? best[0] / best[i] : 0.f;
         for (long i = 0; i < k; i++) weight[i] /= total;
     }
 }
@@ -90,11 +90,11 @@ __global__ static void nearest(@ARGS_DEF) {
         best_at[at] = (int)m;
     }
     float total = 0;
-    for (int i = 0; i < k; i++) total += (best[0] + 1e-20f) / (best[i] + 1e-20f);
+    for (int i = 0; i < k; i++) total += i == 0 ? 1.f : best[i] > 0.f ? best[0] / best[i] : 0.f;
     for (int i = 0; i < k; i++) {
         out0_p[row * k + i] = best[i];
         out1_p[row * k + i] = best_at[i];
-        out2_p[row * k + i] = (best[0] + 1e-20f) / (best[i] + 1e-20f) / total;
+        out2_p[row * k + i] = (i == 0 ? 1.f : best[i] > 0.f ? best[0] / best[i] : 0.f) / total;
     }
 }
 nearest<<<(in0_shape0 * in0_shape1 + 127) / 128, 128>>>(@ARGS);
@@ -116,8 +116,8 @@ def three_nearest(query_BQ3: jt.Var, source_BM3: jt.Var) -> tuple[jt.Var, jt.Var
     """The three nearest sources of each query and their inverse-distance weights: w_k = (1 / d2_k) / sum_i (1 / d2_i).
 
     In:  query_BQ3, source_BM3 float32, finite; M >= 3.
-    Out: idx_BQ3 int32 as in knn; weight_BQ3 float32, >= 0, sum 1. A query that lies on one source has weight 1 there; on several
-         coinciding sources, equal shares. No gradients flow.
+    Out: idx_BQ3 int32 as in knn; weight_BQ3 float32, >= 0, sum 1. A query that lies on a source has weight 1 there (on the
+         smaller index where several coincide). No gradients flow.
     Raises: ValueError on other shapes or dtypes, or M < 3.
     """
     return _nearest(query_BQ3, source_BM3, 3)[1:]

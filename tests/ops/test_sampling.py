@@ -4,6 +4,7 @@ import jittor as jt
 import numpy as np
 import pytest
 
+import geometry.sampling
 from ops.sampling import farthest_point_sample
 
 
@@ -40,6 +41,7 @@ def test_agrees_with_twin(points, count):
     got = run(batch, count)
     assert got.dtype == np.int32
     assert got.tolist() == [twin(p, count) for p in batch]
+    assert got.tolist() == [geometry.sampling.farthest_point_sample(p, count).tolist() for p in batch]
 
 
 def test_picks_all_once_when_count_is_all():
