@@ -8,12 +8,12 @@ Letters: V vertices, F faces, J joints, K influences.
 from dataclasses import dataclass
 from pathlib import Path
 
-import DracoPy
 import numpy as np
 
 from dataset.asset import Asset, AssetError, check
 from dataset.format import skeleton
 from dataset.sources.bone_names import match_bones, match_vrm
+from dataset.sources.draco import decode_draco
 from dataset.sources.gltf_container import Container
 from dataset.sources.gltf_scene import Scene
 from geometry.normals import vertex_normals
@@ -122,10 +122,9 @@ def _attributes(container: Container, primitive: dict) -> tuple[dict[str, np.nda
 
 def _draco(container: Container, packed: dict, wanted: dict) -> tuple[dict[str, np.ndarray], np.ndarray]:
     try:
-        mesh = DracoPy.decode(container.view(packed["bufferView"])[0])
-    except (DracoPy.FileTypeException, ValueError, RuntimeError) as error:
+        by_id, faces_F3 = decode_draco(container.view(packed["bufferView"])[0])
+    except ValueError as error:
         raise container.fail(f"broken draco data ({error})") from None
-    by_id = {attribute["unique_id"]: attribute["data"] for attribute in mesh.attributes}
     values = {}
     for key, unique_id in packed["attributes"].items():
         if key in wanted:
@@ -133,9 +132,8 @@ def _draco(container: Container, packed: dict, wanted: dict) -> tuple[dict[str, 
                 raise container.fail(f"draco data lacks attribute {unique_id} ({key})")
             accessor = container.entry("accessors", wanted[key])
             kind = COMPONENT_LIMITS.get(accessor.get("componentType"))
-            data = np.asarray(by_id[unique_id])
-            values[key] = data / kind if accessor.get("normalized") and kind else data
-    return values, np.asarray(mesh.faces, dtype=np.uint32).ravel()
+            values[key] = by_id[unique_id] / kind if accessor.get("normalized") and kind else by_id[unique_id]
+    return values, faces_F3.astype(np.uint32).ravel()
 
 
 COMPONENT_LIMITS = {5120: 127, 5121: 255, 5122: 32767, 5123: 65535}
