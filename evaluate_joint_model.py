@@ -13,7 +13,7 @@ import json
 import sys
 from pathlib import Path
 
-from launch.runtime import SetupError, start_jittor
+from launch.door import enter, natural, positive
 
 DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
 
@@ -30,9 +30,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--joints", type=int, choices=(22, 52), help="score at this count only (default: at each asset's own, and at 22)")
     parser.add_argument("--ignore", nargs="+", type=ignored, default=[], metavar="PREFIX:JOINT,JOINT",
                         help="leave these joints out for assets whose file name, id or class begins so; an empty prefix means all")
-    parser.add_argument("--frames", type=natural, default=8, help="poses of the vertex metrics (default: %(default)s)")
-    parser.add_argument("--seed", type=int, choices=range(2 ** 31), default=0, metavar="N", help="of poses, turns and point sampling")
-    parser.add_argument("--looks", type=natural, default=1, help="samplings that a prediction averages (default: %(default)s)")
+    parser.add_argument("--frames", type=positive, default=8, help="poses of the vertex metrics (default: %(default)s)")
+    parser.add_argument("--seed", type=natural, default=0, help="of poses, turns and point sampling (default: %(default)s)")
+    parser.add_argument("--looks", type=positive, default=1, help="samplings that a prediction averages (default: %(default)s)")
     parser.add_argument("--one_pass", action="store_true", help="predict without looking for the hands first")
     parser.add_argument("--pose_bank", type=Path,
                         help="motion (.npz bank or .bvh) that the poses are drawn from (default: random rotations)")
@@ -68,20 +68,8 @@ def ignored(text: str) -> tuple[str, tuple[str, ...]]:
     return prefix, joints
 
 
-def natural(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of at least 1")
-    return int(text)
-
-
 def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        start_jittor()
-        return run(args)
-    except (SetupError, ValueError, OSError) as error:
-        print(f"evaluate_joint_model: {error}", file=sys.stderr)
-        return 2
+    return enter("evaluate_joint_model", run, parse(argv))
 
 
 def run(args: argparse.Namespace) -> int:

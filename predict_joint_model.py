@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from launch.runtime import SetupError, start_jittor
+from launch.door import enter, natural, positive
 
 DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
 
@@ -45,32 +45,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def positive(text: str) -> int:
-    return _at_least(text, 1)
-
-
-def natural(text: str) -> int:
-    return _at_least(text, 0)
-
-
-def _at_least(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of at least {least}")
-    return value
-
-
 def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
-    try:
-        start_jittor()
-        return run(args)
-    except (SetupError, ValueError, OSError) as error:
-        print(f"predict_joint_model: {error}", file=sys.stderr)
-        return 2
+    return enter("predict_joint_model", run, parse(argv))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -54,10 +54,18 @@ def test_what_fails_is_named(place, capsys):
     assert "not scored" in said.err and "gone.npz" in said.err and "my-run" in said.out
 
 
+def test_help_is_quick(capsys):
+    """argparse writes out every choice, so that a range of allowed seeds once took all memory."""
+    with pytest.raises(SystemExit) as stop:
+        door.main(["--help"])
+    assert stop.value.code == 0 and len(capsys.readouterr().out) < 10_000
+
+
 @pytest.mark.parametrize("words, message", [([], "name what to measure on"), (["--input", "a", "--variants", "rest,upside"], "choose from"),
                                             (["--input", "a", "--ignore", "hips"], "PREFIX:hips"),
                                             (["--input", "a", "--ignore", "m:hipz"], "unknown: hipz"),
                                             (["--input", "a", "--frames", "0"], "at least 1"),
+                                            (["--input", "a", "--seed", "-1"], "at least 0"),
                                             (["--input", "a", "--predictions", "p", "--variants", "posed"], "leave --variants out"),
                                             (["--input", "a", "--predictions", "p", "--checkpoint", "c"], "not allowed with")])
 def test_wrong_commands(words, message, capsys):

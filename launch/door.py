@@ -1,0 +1,35 @@
+"""What the doors share: whole numbers on the command line, and the way a door starts Jittor and ends."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from launch.runtime import SetupError, start_jittor
+
+
+def positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def natural(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of at least {least}")
+    return value
+
+
+def enter(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Start Jittor and run. Returns the exit code: run's own, or 2 after one sentence about what the user can mend."""
+    try:
+        start_jittor()
+        return run(args)
+    except (SetupError, ValueError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
