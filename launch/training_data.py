@@ -59,8 +59,8 @@ class TrainingData:
             yield with_queries(batch, cfg.data.queries)
 
     def validation_batches(self) -> Iterator[Batch]:
-        """Each validation character at rest and in one pose of each kind that the stage trains."""
-        kinds = ("rest", "random", "mocap") if self.mix.mocap else ("rest", "random")
+        """Each validation character in one pose of each kind that the stage trains."""
+        kinds = [kind for kind in ("rest", "random", "mocap") if getattr(self.mix, kind) > 0]
         views = [(i, view, kind) for i in range(len(self.validation.assets)) for view, kind in enumerate(kinds)]
         for first in range(0, len(views), VALIDATION_BATCH):
             samples = [self.validation.validation_sample(*view) for view in views[first:first + VALIDATION_BATCH]]

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -98,12 +99,8 @@ def test_two_ranks_hold_the_same_parameters(cache, tmp_path, unbroken):
     done = subprocess.run([str(mpirun), "-np", "2", "--oversubscribe", *command(tmp_path, cache)], cwd=ROOT, env=environment,
                           capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    prints = {}
-    for line in done.stderr.replace("\r", "\n").splitlines():
-        words = line.split()
-        if "parameters" in words and words[:1] == ["step"]:
-            prints.setdefault(words[1], {})[words[3]] = words[-1]
-    assert prints[str(STEPS)].keys() == {"0", "1"} and len(set(prints[str(STEPS)].values())) == 1
+    prints = dict(re.findall(rf"step {STEPS} rank (\d) of 2: parameters ([0-9a-f]{{8}})", done.stderr))
+    assert prints.keys() == {"0", "1"} and len(set(prints.values())) == 1
     # the mean of two half batches is the whole batch: the curve is the single process's up to float32 rounding
     alone, together = (np.array([float(rows[s][0]) for s in range(1, 5)]) for rows in (losses(unbroken), losses(tmp_path)))
     assert np.isfinite(together).all() and not np.array_equal(alone, together)
