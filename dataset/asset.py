@@ -26,6 +26,8 @@ class Asset:
     """One character in its own frame (units of the file).
 
     source: file name (or generator and seed) for messages. faces None or empty: a point cloud. up: "z" (contest) or "y" (glTF).
+    backwards: the figure looks the other way than its frame's custom (VRM 0.x: along -Z), so it is turned half round on its way
+    into the network's frame.
     joint_valid_J: False marks a joint whose place follows another convention or is unknown: never supervise it. None = all good.
     skin_valid: False keeps the weights for posing but not for supervision.
     matrix_local_J44 None means identity rotations at the joints.
@@ -44,6 +46,7 @@ class Asset:
     up: str = "z"
     joint_valid_J: np.ndarray | None = None
     skin_valid: bool = True
+    backwards: bool = False
 
     @property
     def joint_count(self) -> int:
@@ -74,7 +77,9 @@ class Asset:
 
     def in_network_frame(self) -> "Asset":
         """Z up, facing -Y, left at +X, in the file's own units; undone by `network_rotation(asset).undo`."""
-        return self if self.up == "z" else replace(self.to_frame(network_rotation(self)), up="z")
+        if self.up == "z" and not self.backwards:
+            return self
+        return replace(self.to_frame(network_rotation(self)), up="z", backwards=False)
 
     def posed(self, basis_J44: np.ndarray) -> "Asset":
         """The character under matrix_basis: vertices, normals and joints move, and matrix_local becomes the pose.
@@ -114,8 +119,9 @@ class Asset:
 
 
 def network_rotation(asset: Asset) -> Similarity:
-    """The rotation that `in_network_frame` applies (identity for Z up)."""
-    return Similarity.identity() if asset.up == "z" else Similarity(Y_UP_TO_Z_UP)
+    """The rotation that `in_network_frame` applies (identity for Z up, facing -Y)."""
+    turn_33 = np.eye(3) if asset.up == "z" else Y_UP_TO_Z_UP
+    return Similarity(np.diag([-1.0, -1.0, 1.0]) @ turn_33 if asset.backwards else turn_33)
 
 
 def merge_fingers(skin_VJ: np.ndarray) -> np.ndarray:

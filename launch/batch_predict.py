@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset.asset import Asset, AssetError
+from dataset.asset import Asset, AssetError, network_rotation
 from dataset.exporter import write_contest, write_glb
 from dataset.format import DIALECTS, skeleton
 from dataset.preview import draw_preview
@@ -138,8 +138,9 @@ def write_rig(folder: Path, asset: Asset, rig: RigResult, report: dict, options:
         names = tuple(DIALECTS[options.dialect][name] for name in rig.names)
         write_glb(folder / "rigged.glb", asset.vertices_V3, asset.faces_F3, asset.normals_V3, rig.joints_J3, rig.parents, names,
                   rig.skin_VJ, asset.up, options.influences)
-    draw_preview(folder / "preview.png", asset.vertices_V3, asset.faces_F3 if asset.has_faces else None, rig.joints_J3, rig.parents,
-                 asset.up, skin_VJ=rig.skin_VJ)
+    turn = network_rotation(asset)  # so that the figure's front is drawn as the front, whatever the file's custom
+    draw_preview(folder / "preview.png", turn.apply(asset.vertices_V3), asset.faces_F3 if asset.has_faces else None,
+                 turn.apply(rig.joints_J3), rig.parents, "z", skin_VJ=rig.skin_VJ)
     _write_json(folder / "report.json", report)
 
 

@@ -1,7 +1,7 @@
 """glTF 2.0, GLB and VRM: all meshes of the scene as one Asset at its bind pose, with the skeleton where it is the contest's.
 
 Spec: Khronos "glTF 2.0" (skins 3.7.3, primitives 3.7.2), KHR_draco_mesh_compression, VRM 0.x and 1.0 humanoid.
-Frame: the file's world, Y up. A VRM 0.x figure looks along -Z there, all others along +Z; it stays as the file has it.
+Frame: the file's world, Y up. A VRM 0.x figure looks along -Z there, all others along +Z: its Asset is marked backwards.
 Letters: V vertices, F faces, J joints, K influences.
 """
 
@@ -209,11 +209,16 @@ def _assemble(container: Container, scene: Scene, parts: list[Part], up: str) ->
     with_normals = all(part.normals_V3 is not None for part in parts)
     rig = _contest_rig(container, scene, parts)
     return check(Asset(
-        cls="other", id=container.path.stem, source=container.name, up=up,
+        cls="other", id=container.path.stem, source=container.name, up=up, backwards=_is_vrm_0(container),
         vertices_V3=np.concatenate([part.vertices_V3 for part in parts]).astype(np.float32),
         normals_V3=np.concatenate([part.normals_V3 for part in parts]).astype(np.float32) if with_normals else None,
         faces_F3=np.concatenate([part.faces_F3 + start for part, start in zip(parts, starts)]) if solid else None,
         **rig))
+
+
+def _is_vrm_0(container: Container) -> bool:
+    extensions = container.document.get("extensions", {})
+    return "VRM" in extensions and "VRMC_vrm" not in extensions
 
 
 def _contest_rig(container: Container, scene: Scene, parts: list[Part]) -> dict:

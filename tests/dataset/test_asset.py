@@ -206,3 +206,15 @@ def test_the_figure_itself(joints):
     np.testing.assert_allclose(man.joints_J3[order] * [-1, 1, 1], man.joints_J3, atol=1e-7)
     mirrored = {tuple(v) for v in (man.vertices_V3 * np.float32([-1, 1, 1]) + 0.0).round(5).tolist()}
     assert mirrored == {tuple(v) for v in (man.vertices_V3 + 0.0).round(5).tolist()}
+
+
+def test_a_backwards_figure_is_turned_on_its_way_into_the_network_frame():
+    """A VRM 0.x figure looks along -Z with its left at -X; in the network's frame it stands like any other."""
+    forward = capsule_man(22, up="y")
+    half_turn = Similarity(np.diag([-1.0, 1.0, -1.0]))
+    backward = replace(forward.to_frame(half_turn), backwards=True)
+    there, here = backward.in_network_frame(), forward.in_network_frame()
+    assert (there.up, there.backwards) == ("z", False)
+    np.testing.assert_allclose(there.vertices_V3, here.vertices_V3, atol=1e-6)
+    np.testing.assert_allclose(there.joints_J3, here.joints_J3, atol=1e-6)
+    np.testing.assert_allclose(network_rotation(backward).undo(there.joints_J3), backward.joints_J3, atol=1e-6)
