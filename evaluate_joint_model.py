@@ -38,7 +38,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="motion (.npz bank or .bvh) that the poses are drawn from (default: random rotations)")
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
     parser.add_argument("--mean_skeleton", nargs="+", default=[], metavar="FILE_OR_FOLDER",
-                        help="a .json of a mean skeleton, or training assets to average: adds it to the table")
+                        help="a .json, rigged files to average, or humans:COUNT (generated ones): adds the mean skeleton to the table")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plots", type=Path, help="folder for PNGs: error of each joint, of each class")
     args = parser.parse_args(argv)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
     """The name of what is measured, and the systems of the table."""
-    from launch.evaluator import FromFolder, FromPredictor, MeanSkeleton
+    from launch.evaluator import FromFolder, FromPredictor
     from launch.predictor import Predictor, PredictorOptions
     if args.predictions:
         name, system = args.predictions.resolve().name, FromFolder(args.predictions)
@@ -108,12 +108,23 @@ def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
         options = PredictorOptions(None, args.seed, args.looks, not args.one_pass)
         name, system = folder.resolve().name, FromPredictor(Predictor(folder, options))
     systems = {name: system}
-    if len(args.mean_skeleton) == 1 and args.mean_skeleton[0].endswith(".json"):
-        systems["mean skeleton"] = MeanSkeleton.read(Path(args.mean_skeleton[0]))
-    elif args.mean_skeleton:
-        training = [asset for asset in read_assets(args.mean_skeleton, None, None, args.up) if not isinstance(asset, tuple)]
-        systems["mean skeleton"] = MeanSkeleton.of(training)
+    if args.mean_skeleton:
+        systems["mean skeleton"] = open_mean_skeleton(args.mean_skeleton, args.up)
     return name, systems
+
+
+def open_mean_skeleton(named: list[str], up: str):
+    """From a .json, from assets, or from generated humans ("humans:200": the seeds 0 to 199, which training sees first)."""
+    from dataset.sources.humans import generate
+    from launch.evaluator import MeanSkeleton
+    kind, _, count = named[0].partition(":")
+    if len(named) == 1 and named[0].endswith(".json"):
+        return MeanSkeleton.read(Path(named[0]))
+    if len(named) == 1 and kind == "humans":
+        if not count.isdigit() or int(count) < 1:
+            raise ValueError(f"--mean_skeleton {named[0]}: write humans:COUNT, for example humans:200")
+        return MeanSkeleton.of(generate(seed) for seed in range(int(count)))
+    return MeanSkeleton.of(asset for asset in read_assets(named, None, None, up) if not isinstance(asset, tuple))
 
 
 def open_assets(named: list[str], args: argparse.Namespace):
