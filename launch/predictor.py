@@ -9,6 +9,7 @@ Letters: N points, V vertices, U distinct vertex positions, J joints, R looks (r
 """
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from geometry.normals import vertex_normals
 from geometry.similarity import Similarity, fit_box
 from launch.build import build_model
 from launch.checkpoint import check_keys, load_model
+from launch.runtime import compile_note
 
 DEFAULT_POINTS = 1024     # N where the checkpoint's config does not say
 SPREAD_OF_DOUBT = 0.02    # box units (about 1.7 cm on a person of 170 cm): a joint that moves so much between looks has confidence 1/e
@@ -70,6 +72,7 @@ class Predictor:
         fill(self.model, params, str(checkpoint_folder))
         self.model.eval()
         self.options = options
+        self.has_looked = False
         self.points = config.get("data", {}).get("points", DEFAULT_POINTS)
         known = self.model.cfg.joint_count
         self.joint_count = known if options.joints is None else options.joints
@@ -113,11 +116,12 @@ class Predictor:
         return [self.predict(asset) for asset in assets]
 
     def _look(self, boxed: Asset, queries: "Queries", rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """One sample of points -> joints (J, 3) and weights (U, J), float64, in the box."""
+        """One sample of points -> joints (J, 3) and weights (U, J), float64, in the box. The first may compile kernels for minutes."""
+        note, self.has_looked = nullcontext() if self.has_looked else compile_note("the network"), True
         sample = Sampler(self.points)(boxed, rng)
         normals = None if sample.normals_N3 is None else jt.array(np.float32(sample.normals_N3)[None])
         parts = []
-        with jt.no_grad():
+        with note, jt.no_grad():
             encoding = self.model.encode(jt.array(np.float32(sample.points_N3)[None]), normals)
             for start in range(0, len(queries.points_U3), self.options.query_chunk):
                 chunk = slice(start, start + self.options.query_chunk)

@@ -31,8 +31,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 MKL_FOLDER = {"x86_64": "dnnl_lnx_2.2.0_cpu_gomp", "aarch64": "dnnl_lnx_2.2.0_cpu_gomp_aarch64"}
+RESTARTED = "TRANSREFINER_RESTARTED"  # set in the second start of a program, so that there is no third
 LAUNCHERS = {"orterun", "mpirun", "mpiexec", "orted", "prterun", "prted", "mpirun.openmpi", "orterun_wrapper"}
 
 
@@ -43,6 +45,7 @@ class SetupError(RuntimeError):
 def start_jittor():
     """Prepare the environment, import jittor and return it. Safe to call more than once.
 
+    Where Jittor asks to be started again, the program is, from its beginning: call this before anything else has an effect.
     Raises: SetupError with the command that repairs it, when the compiler, Python's headers, mpirun's mpicc or the jittor package
     is missing.
     """
@@ -55,25 +58,56 @@ def start_jittor():
     except ModuleNotFoundError as error:
         raise SetupError(f"{error}; run the program through a script in launch/, or: "
                          "python -m pip install -r requirements.txt") from error
+    except SystemExit:
+        # Having rebuilt its core (another compiler, an update) Jittor ends the process with code 0, and its word about it is silenced
+        _start_again()
+    os.environ.pop(RESTARTED, None)
     jt.flags.use_cuda = int(has_gpu() and bool(jt.has_cuda))
     return jt
 
 
+def _start_again() -> NoReturn:
+    """Replace this process by a fresh one of the same program, once. Ranks of mpirun too: MPI does not run yet at Jittor's import.
+
+    Raises: SetupError in the second start, and where the program cannot be read again (standard input, a prompt).
+    """
+    if os.environ.pop(RESTARTED, None) or sys.argv[0] in ("", "-"):
+        raise SetupError(f"Jittor rebuilt its core and asks to be started again: run the same command once more. If that does not "
+                         f"end, delete {jittor_home() / '.cache' / 'jittor'} and let it compile afresh")
+    if mpi_rank() == 0:
+        say("Jittor has rebuilt its core; starting the program again.")
+    sys.stdout.flush()
+    os.environ[RESTARTED] = "1"
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
 @contextmanager
 def compile_note(what: str, after: float = 5.0) -> Iterator[None]:
-    """Around the first use of a network: says why nothing seems to happen, when it takes longer than `after` seconds.
+    """Around the first use of a network: says why nothing seems to happen, once kernels were compiled for `after` seconds.
 
-    Jittor compiles a kernel at its first use, a network's in minutes. A warm cache is silent.
+    Jittor compiles a kernel at its first use, a network's in minutes. Where all are there already this is silent, however long
+    the network takes. Jittor must have been started.
     """
-    note = threading.Timer(after, say, [f"Jittor compiles the kernels of {what} at their first use (minutes on two cores); "
-                                        "they are kept for later runs."])
-    note.daemon = True
+    folder = Path(sys.modules["jittor"].flags.cache_path) / "jit"
+    before, done = _changed(folder), threading.Event()
+
+    def watch() -> None:
+        while not done.wait(after):
+            if _changed(folder) != before:
+                return say(f"Jittor compiles the kernels of {what} at their first use (minutes on two cores); "
+                           "they are kept for later runs.")
+
     if mpi_rank() == 0:
-        note.start()
+        threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        note.cancel()
+        done.set()
+
+
+def _changed(folder: Path) -> float | None:
+    """When a file last came into the folder; None before there is one."""
+    return folder.stat().st_mtime if folder.exists() else None
 
 
 def say(text: str) -> None:

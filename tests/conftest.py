@@ -1,4 +1,4 @@
-"""Start Jittor once, in the project's way, before any test imports it; markers for what needs more than a CPU and seconds."""
+"""Start Jittor once, in the project's way, before any test is collected; markers for what needs more than a CPU and seconds."""
 
 import os
 import sys
@@ -11,10 +11,11 @@ sys.path.insert(0, str(ROOT))
 
 from launch.runtime import has_gpu, start_jittor  # noqa: E402
 
-start_jittor()
-
 
 def pytest_configure(config):
+    # outside pytest's capture: what is said about a long compile is seen, and a program that must start again keeps its output
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        start_jittor()
     config.addinivalue_line("markers", "gpu: needs a CUDA device; skipped without one")
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,17 +176,76 @@ def test_mpicc_of_the_launcher_before_the_wheels(bare, tmp_path):
     assert os.environ["mpicc_path"] == str(launcher.parent / "mpicc") and "OPAL_PREFIX" not in os.environ
 
 
-def test_compile_note_speaks_only_when_it_takes_long(bare, capsys):
-    with compile_note("a network", after=30):
-        pass
-    assert capsys.readouterr().err == ""
-    with compile_note("a network", after=0.01):
-        time.sleep(0.2)
-    assert capsys.readouterr().err.startswith("Jittor compiles the kernels of a network at their first use")
+def test_compile_note_speaks_only_while_kernels_are_compiled(bare, capsys, tmp_path):
+    bare.setitem(sys.modules, "jittor", SimpleNamespace(flags=SimpleNamespace(cache_path=str(tmp_path))))
+
+    def said(compile_one: bool, after: float) -> str:
+        with compile_note("a network", after):
+            if compile_one:
+                (tmp_path / "jit").mkdir(exist_ok=True)
+                (tmp_path / "jit" / f"kernel{time.time_ns()}.so").touch()
+            time.sleep(0.2)
+        return capsys.readouterr().err
+
+    assert said(False, after=0.01) == "" and said(True, after=30) == ""  # slow but warm; compiled in no time
+    for first_kernel_ever in (True, False):
+        if first_kernel_ever:
+            shutil.rmtree(tmp_path / "jit")
+        err = said(True, after=0.01)
+        assert err.startswith("Jittor compiles the kernels of a network at their first use") and err.count("\n") == 1
     bare.setenv("OMPI_COMM_WORLD_RANK", "1")
-    with compile_note("a network", after=0.01):
-        time.sleep(0.1)
-    assert capsys.readouterr().err == ""
+    assert said(True, after=0.01) == ""
+
+
+# a Jittor whose first `exits` imports end the process as the real one does after it rebuilt its core: code 0, not a word
+FAKE_JITTOR = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+tries = Path(__file__).with_name("tries")
+tries.write_text(tries.read_text() + "x")
+if len(tries.read_text()) <= {exits}:
+    sys.exit(0)
+flags, has_cuda = SimpleNamespace(use_cuda=0), 0
+"""
+PROGRAM = """
+import os, sys
+from launch.runtime import RESTARTED, start_jittor
+print("begun", flush=True)
+start_jittor()
+print("done", sys.argv[1:], RESTARTED in os.environ)
+"""
+
+
+def start_with_fake_jittor(folder: Path, exits: int, way: str, rank: int | None = None) -> tuple[subprocess.CompletedProcess, int]:
+    """The program as a file, by -c or from standard input, and how often it imported the fake."""
+    (folder / "jittor").mkdir()
+    (folder / "jittor" / "__init__.py").write_text(FAKE_JITTOR.format(exits=exits))
+    (folder / "jittor" / "tries").write_text("")
+    (folder / "program.py").write_text(PROGRAM)
+    words = {"file": [str(folder / "program.py")], "-c": ["-c", PROGRAM], "stdin": ["-"]}[way]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("OMPI_") and k not in READ_BY_JITTOR}
+    env |= {"HOME": str(folder), "PYTHONPATH": f"{folder}:{ROOT}", "use_mpi": "0"}
+    if rank is not None:
+        env |= {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": str(rank)}
+    done = subprocess.run([sys.executable, *words, "a b", "--c"], cwd=folder, env=env, input=PROGRAM, capture_output=True, text=True,
+                          timeout=300)
+    return done, len((folder / "jittor" / "tries").read_text())
+
+
+@pytest.mark.parametrize("way, rank", [("file", None), ("-c", None), ("file", 0), ("file", 1)])
+def test_a_program_that_jittor_ended_starts_again_with_its_words(tmp_path, way, rank):
+    done, tries = start_with_fake_jittor(tmp_path, 1, way, rank)
+    assert (done.returncode, tries) == (0, 2), done.stderr
+    assert done.stdout.splitlines() == ["begun", "begun", "done ['a b', '--c'] False"]
+    assert done.stderr.count("rebuilt its core; starting the program again") == (0 if rank == 1 else 1)
+
+
+@pytest.mark.parametrize("exits, way, imported", [(9, "file", 2), (1, "stdin", 1)])
+def test_it_starts_again_once_and_only_where_it_can(tmp_path, exits, way, imported):
+    done, tries = start_with_fake_jittor(tmp_path, exits, way)
+    assert done.returncode == 1 and tries == imported and "done" not in done.stdout
+    assert "SetupError: Jittor rebuilt its core and asks to be started again: run the same command once more" in done.stderr
 
 
 def test_two_ranks_add_up_and_stay_alike(tmp_path):
