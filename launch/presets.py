@@ -3,13 +3,14 @@
 Recipes change faster than code: numbers live here, their reasons beside the field they fill.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from models.backbone import BackboneConfig
 from models.joint_model import JointModelConfig
 from models.losses import LossWeights
 from models.skin_decoder import SkinDecoderConfig
 from launch.optimizer import OptimConfig
+from PCT import pct_model
 from PCT.pct_model import PCTConfig
 
 
@@ -44,7 +45,7 @@ def tiny(joints: int = 52) -> TrainConfig:
         joint_count=joints, refine_depth=1, token_width=16, token_neighbours=4,
         backbone=BackboneConfig(octaves=2, widths=(16, 16, 32), depths=(1, 1), neighbours=6, head_width=8, global_width=32),
         decoder=SkinDecoderConfig(local_neighbours=4, width=16, pair_width=4))
-    return TrainConfig(network=network, pct=PCTConfig(joint_count=joints, width=16),
+    return TrainConfig(network=network, pct=pct_model.tiny(joints),
                        data=DataConfig(points=128, queries=64, humans=4, val_humans=2, workers=0),
                        optim=OptimConfig(steps=20, warmup=5, batch=2, lr=3e-3),
                        log_every=5, save_every=10, validate_every=10)
@@ -52,7 +53,7 @@ def tiny(joints: int = 52) -> TrainConfig:
 
 def small(joints: int = 52) -> TrainConfig:
     """Trains on two CPU cores in hours."""
-    return TrainConfig(network=JointModelConfig(joint_count=joints), pct=PCTConfig(joint_count=joints))
+    return TrainConfig(network=JointModelConfig(joint_count=joints), pct=pct_model.small(joints))
 
 
 def base(joints: int = 52) -> TrainConfig:
@@ -62,7 +63,7 @@ def base(joints: int = 52) -> TrainConfig:
         backbone=BackboneConfig(octaves=8, widths=(96, 192, 384, 512), depths=(2, 3, 3), neighbours=24, head_width=48,
                                 global_width=512),
         decoder=SkinDecoderConfig(local_neighbours=16, width=96, pair_width=32))
-    return TrainConfig(network=replace(network), pct=PCTConfig(joint_count=joints, width=128),
+    return TrainConfig(network=network, pct=pct_model.paper(joints),
                        data=DataConfig(points=2048, queries=2048, humans=4000, val_humans=100, workers=8),
                        optim=OptimConfig(steps=100_000, warmup=1000, batch=64, lr=5e-4))
 

@@ -1,0 +1,27 @@
+"""Presets build the networks they describe, for both joint counts and both models."""
+
+import pytest
+
+from launch.build import build_model
+from launch.config import from_dict, to_dict
+from launch.presets import PRESETS, TrainConfig
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("joints", [22, 52])
+def test_configs_survive_json_and_know_their_joints(name, joints):
+    cfg = PRESETS[name](joints)
+    assert from_dict(TrainConfig, to_dict(cfg)) == cfg
+    assert cfg.network.joint_count == cfg.pct.joint_count == joints
+
+
+@pytest.mark.parametrize("model, lowest, highest", [("transrefiner", 2e6, 4e6), ("pct", 2e5, 4e6)])
+def test_small_is_small(model, lowest, highest):
+    cfg = PRESETS["small"]()
+    network = build_model({"model": model, "network": to_dict(cfg.network if model == "transrefiner" else cfg.pct)})
+    assert lowest < sum(p.numel() for p in network.parameters()) < highest
+
+
+def test_an_unknown_model_is_refused():
+    with pytest.raises(ValueError, match="transrefiner"):
+        build_model({"model": "pointnet"})
