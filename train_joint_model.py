@@ -7,7 +7,7 @@
     python train_joint_model.py ... --set optim.lr=5e-4 --set network.refine_depth=0
 
 Without --data_root (a contest tree) it trains on generated humans, plus the folders given with --assets.
-A run's folder output/<name>/ holds config.json, log.csv, curves.png, best/ and last/ (checkpoints of the averaged weights) and
+A run's folder output/<name>/ holds log.csv, curves.png, best/ and last/ (checkpoints of the averaged weights, with their config) and
 state.safetensors (everything --resume needs).
 """
 
