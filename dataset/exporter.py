@@ -6,14 +6,17 @@ when it is whole. Same input, same bytes.
 Letters: V vertices, F faces, J joints, K influences.
 """
 
+import glob
 import json
 import os
 import shutil
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from geometry.normals import normalize
 
 SUM_TOLERANCE = 1e-6 + 1.2e-7  # the contract, and what float32 storage of the row may add
 FLOAT, U8, U16, U32 = 5126, 5121, 5123, 5125
@@ -28,14 +31,23 @@ def write_contest(folder: str | Path, joints_J3: np.ndarray, skin_VJ: np.ndarray
     Raises: ValueError, before anything is written, for a rig that breaks the contract.
     """
     _check_rig(joints_J3, skin_VJ, vertices_V3)
-    folder = Path(folder)
+    arrays = {"predict_skeleton": joints_J3, "predict_skin": skin_VJ, "transformed_vertices": vertices_V3}
+
+    def fill(fresh: Path) -> None:
+        for name, array in arrays.items():
+            np.save(fresh / f"{name}.npy", np.ascontiguousarray(array, dtype=np.float32))
+    replace_folder(Path(folder), fill)
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Make folder complete or not at all: fill a hidden one beside it, then rename. An older one is replaced; parents are made."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (folder.parent / f".{folder.name}.{os.getpid()}.{word}" for word in ("new", "old"))
-    shutil.rmtree(fresh, ignore_errors=True)
+    for stale in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # what a killed run left
+        shutil.rmtree(stale, ignore_errors=True)
     fresh.mkdir()
     try:
-        for name, array in (("predict_skeleton", joints_J3), ("predict_skin", skin_VJ), ("transformed_vertices", vertices_V3)):
-            np.save(fresh / f"{name}.npy", np.ascontiguousarray(array, dtype=np.float32))
+        fill(fresh)
         if folder.exists():
             os.replace(folder, old)
         os.replace(fresh, folder)
@@ -174,9 +186,8 @@ def _y_up(x_P3: np.ndarray | None, up: str) -> np.ndarray | None:
 
 def _unit_normals(normals_V3: np.ndarray) -> np.ndarray:
     """Unit length, as glTF asks; where there is none, up."""
-    normals_V3 = normals_V3.astype(np.float64)
-    length_V1 = np.linalg.norm(normals_V3, axis=1, keepdims=True)
-    return np.where(length_V1 > 1e-12, normals_V3 / np.maximum(length_V1, 1e-12), (0.0, 1.0, 0.0)).astype(np.float32)
+    unit_V3 = normalize(normals_V3)
+    return np.where(unit_V3.any(1, keepdims=True), unit_V3, (0.0, 1.0, 0.0)).astype(np.float32)
 
 
 def _check_rig(joints_J3, skin_VJ, vertices_V3) -> None:

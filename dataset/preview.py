@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from dataset.format import BODY_NAMES, SKELETONS
-from geometry.normals import vertex_normals
+from geometry.normals import normalize, vertex_normals
 from geometry.raster import lambert, rasterize
 
 HEIGHT, MAX_WIDTH = 720, 1400   # of the picture, pixels; a figure fills the height unless it is too wide
@@ -95,8 +95,7 @@ def _solid(paper_HW3: np.ndarray, points_V3: np.ndarray, faces_F3: np.ndarray, c
     covered = seen.covered_HW
     upright_V3 = points_V3 * (1, -1, -1)  # right, up, towards the eye again
     normals_HW3 = seen.interpolate(vertex_normals(upright_V3, faces_F3), faces_F3)
-    normals_P3 = normals_HW3[covered]
-    normals_P3 /= np.maximum(np.linalg.norm(normals_P3, axis=1, keepdims=True), 1e-9)
+    normals_P3 = normalize(normals_HW3[covered])
     normals_P3 *= np.where(normals_P3[:, 2:] < 0, -1, 1)  # a back side is lit like a front
     light_P = lambert(normals_P3, LIGHT, ambient=0.5)
     rim_P = 0.72 + 0.28 * normals_P3[:, 2] ** 0.6

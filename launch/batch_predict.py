@@ -10,11 +10,8 @@
 Nothing written depends on the clock, on other inputs or on their order (only a second asset of the same name is told apart by a number).
 """
 
-import glob
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.asset import Asset, AssetError, network_rotation
-from dataset.exporter import write_contest, write_glb
+from dataset.exporter import replace_folder, write_contest, write_glb
 from dataset.format import DIALECTS, skeleton
 from dataset.preview import draw_preview
 from dataset.sources.files import expand_inputs, load_asset
@@ -127,7 +124,7 @@ def _predict_one(predictor: Predictor, path: Path, asset: Asset, run_folder: Pat
     cls, name = safe_name(asset.cls or "other"), free_name(safe_name(str(asset.id)), safe_name(asset.cls or "other"), taken)
     report = make_report(path.name, asset, rig, predictor, options)
     folder = run_folder / cls / name
-    with_folder(folder, lambda temporary: write_rig(temporary, asset, rig, report, options))
+    replace_folder(folder, lambda fresh: write_rig(fresh, asset, rig, report, options))
     return Outcome(path.name, folder=f"{cls}/{name}", warnings=tuple(report["warnings"]))
 
 
@@ -142,25 +139,6 @@ def write_rig(folder: Path, asset: Asset, rig: RigResult, report: dict, options:
     draw_preview(folder / "preview.png", turn.apply(asset.vertices_V3), asset.faces_F3 if asset.has_faces else None,
                  turn.apply(rig.joints_J3), rig.parents, "z", skin_VJ=rig.skin_VJ)
     _write_json(folder / "report.json", report)
-
-
-def with_folder(folder: Path, fill) -> None:
-    """Make folder complete or not at all: fill a hidden one beside it, then rename. An older one is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary, old = (folder.parent / f".{folder.name}.{word}{os.getpid()}" for word in ("new", "old"))
-    for stale in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # what a killed run left
-        shutil.rmtree(stale, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        fill(temporary)
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def safe_name(text: str) -> str:

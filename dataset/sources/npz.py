@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.asset import Asset, AssetError, check
-from geometry.normals import vertex_normals
+from geometry.normals import face_normals, vertex_normals
 
 MAX_BYTES = 4 << 30         # of all members together, unpacked
 MAX_PICKLE_BYTES = 256 << 20
@@ -73,14 +73,10 @@ def load_track(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
 def write_npz(path: str | Path, asset: Asset) -> None:
     """The asset as a contest file: parents as a pickled list, absent parts as pickled None."""
     faces_F3 = asset.faces_F3
-    face_normals = None
-    if faces_F3 is not None:
-        a, b, c = (asset.vertices_V3[faces_F3[:, k]].astype(np.float64) for k in range(3))
-        cross = np.cross(b - a, c - a)
-        face_normals = (cross / np.maximum(np.linalg.norm(cross, axis=1, keepdims=True), 1e-30)).astype(np.float32)
+    normals_F3 = None if faces_F3 is None else face_normals(asset.vertices_V3, faces_F3).astype(np.float32)
     parents = None if asset.parents is None else np.array(list(asset.parents), dtype=object)
     values = dict(cls=asset.cls, id=asset.id, vertices=asset.vertices_V3, vertex_normals=asset.normals_V3, faces=faces_F3,
-                  face_normals=face_normals, joints=asset.joints_J3, skin=asset.skin_VJ, parents=parents,
+                  face_normals=normals_F3, joints=asset.joints_J3, skin=asset.skin_VJ, parents=parents,
                   names=None if asset.names is None else list(asset.names), matrix_local=asset.matrix_local_J44)
     np.savez_compressed(path, **{key: np.array(value, dtype=object) if value is None else value for key, value in values.items()})
 

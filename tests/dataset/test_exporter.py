@@ -9,7 +9,7 @@ import pytest
 import trimesh
 from hypothesis import given, settings, strategies
 
-from dataset.exporter import strongest_weights, write_contest, write_glb
+from dataset.exporter import replace_folder, strongest_weights, write_contest, write_glb
 from dataset.sources.gltf import load_gltf
 from tests.dataset.figures import capsule_man
 
@@ -188,6 +188,22 @@ def test_a_crash_while_writing_leaves_the_old_folder(tmp_path, monkeypatch):
         write_contest(folder, JOINTS_J3 * 2, SKIN_VJ, VERTICES_V3)
     assert os.listdir(tmp_path) == ["1"]
     np.testing.assert_array_equal(np.load(folder / "predict_skeleton.npy"), JOINTS_J3)
+
+
+def test_a_folder_is_replaced_or_keeps(tmp_path):
+    folder = tmp_path / "cls" / "id"
+    (tmp_path / "cls" / ".id.1.new").mkdir(parents=True)  # a killed run's
+    replace_folder(folder, lambda new: (new / "a").write_text("1"))
+    assert [p.name for p in folder.parent.iterdir()] == ["id"]
+    replace_folder(folder, lambda new: (new / "b").write_text("2"))
+    assert [p.name for p in folder.iterdir()] == ["b"]
+
+    def fail(new):
+        (new / "c").write_text("3")
+        raise ValueError("half way")
+    with pytest.raises(ValueError, match="half way"):
+        replace_folder(folder, fail)
+    assert [p.name for p in folder.iterdir()] == ["b"] and [p.name for p in folder.parent.iterdir()] == ["id"]
 
 
 def test_a_crash_between_the_renames_leaves_the_old_folder(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from dataset.format import skeleton
 from dataset.sources.npz import write_npz
 from geometry.similarity import Similarity
 from launch.batch_predict import (BatchOptions, Outcome, free_name, gather_inputs, predict_files, reason_of, safe_name, table, uneven_bones,
-                                  warnings_of, with_folder)
+                                  warnings_of)
 from launch.predictor import Predictor, PredictorOptions, RigResult
 from tests.dataset.figures import capsule_man, figure_joints
 from tests.launch.random_checkpoint import save_random
@@ -134,22 +134,6 @@ def test_dialect_names_the_bones_of_the_glb(predictor, inputs, tmp_path):
 def test_up_is_what_the_user_says(predictor, inputs, tmp_path):
     run(predictor, [inputs / "scan.xyz"], tmp_path, up="y")
     assert json.loads(next(tmp_path.rglob("report.json")).read_text())["up"] == "y"
-
-
-def test_with_folder_replaces_or_keeps(tmp_path):
-    folder = tmp_path / "cls" / "id"
-    (tmp_path / "cls" / ".id.new1").mkdir(parents=True)  # a killed run's
-    with_folder(folder, lambda new: (new / "a").write_text("1"))
-    assert [p.name for p in folder.parent.iterdir()] == ["id"]
-    with_folder(folder, lambda new: (new / "b").write_text("2"))
-    assert [p.name for p in folder.iterdir()] == ["b"]
-
-    def fail(new):
-        (new / "c").write_text("3")
-        raise ValueError("half way")
-    with pytest.raises(ValueError, match="half way"):
-        with_folder(folder, fail)
-    assert [p.name for p in folder.iterdir()] == ["b"] and [p.name for p in folder.parent.iterdir()] == ["id"]
 
 
 @pytest.mark.parametrize("text, name", [("hero", "hero"), ("../../etc", "_.._etc"), ("a/b\\c", "a_b_c"), ("a\nb", "a_b"), ("..", "unnamed"),
