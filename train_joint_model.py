@@ -1,7 +1,7 @@
 """Train the joint model (or the PCT baseline), on one device or many.
 
-    python train_joint_model.py --stage pretrain --preset small --name TransRefiner-pretrain
-    python train_joint_model.py --stage finetune --init output/TransRefiner-pretrain/best --name TransRefiner-finetune
+    python train_joint_model.py --stage pretrain --preset small
+    python train_joint_model.py --stage finetune --init output/run-pretrain/best
     mpirun -np 2 python train_joint_model.py ...        every rank takes its share of each batch
     python train_joint_model.py ... --resume            goes on where a stopped run left off, with the same curve
     python train_joint_model.py ... --set optim.lr=5e-4 --set network.refine_depth=0
@@ -183,7 +183,7 @@ def record(session: Session, row: dict[str, float], steps_per_s: float | None) -
 def save_checkpoint(session: Session, kind: str, row: dict[str, float]) -> None:
     """The averaged weights, as prediction reads them."""
     params = {name: var.numpy() for name, var in session.optimizer.average.items()}
-    config = {**session.recipe, "points": session.cfg.data.points}
+    config = {**session.recipe, "data": {"points": session.cfg.data.points}}
     extra = {"step": session.optimizer.step, "stage": session.cfg.stage, "training": to_dict(session.cfg),
              "figures": {k: v for k, v in row.items() if k.startswith("val_")}}
     save_model(session.run / kind, params, config, extra)
@@ -195,15 +195,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", choices=("transrefiner", "pct"), default="transrefiner")
     parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
     parser.add_argument("--joints", type=int, choices=(22, 52), default=52)
-    parser.add_argument("--name", help="the run's folder under --output (default: TransRefiner-<stage>)")
+    parser.add_argument("--name", help="the run's folder under --output (default: run-<stage>)")
     parser.add_argument("--output", type=Path, default=Path("output"))
-    parser.add_argument("--init", type=Path, help="checkpoint folder whose weights to begin with")
+    parser.add_argument("--init", type=Path, help="checkpoint folder whose weights to begin with (finetune: OUTPUT/run-pretrain/best if there)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's state, or begin when there is none")
     parser.add_argument("--data_root", type=Path, help="contest tree: lists and .npz files")
     parser.add_argument("--train_list", default="train_list.txt", help="under --data_root")
     parser.add_argument("--val_list", default="val_list.txt", help="under --data_root")
     parser.add_argument("--assets", type=Path, nargs="*", default=[], help="more folders of rigged .npz files, beside generated humans")
-    parser.add_argument("--motion", type=Path, nargs="*", default=[], help="pose banks (.npz), contest tracks (.npz) or .bvh clips")
+    parser.add_argument("--motion", type=Path, help="a pose bank (.npz) for finetuning's motion-capture poses (default: poses by rule; a contest tree brings its tracks)")
     parser.add_argument("--cache", type=Path, default=Path("data/prepared"), help="where prepared assets are kept")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a config value, e.g. optim.lr=5e-4")
     return parser.parse_args(argv)
@@ -211,10 +211,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(sys.argv[1:] if argv is None else argv)
-    run = args.output / (args.name or f"TransRefiner-{args.stage}")
+    run = args.output / (args.name or f"run-{args.stage}")
+    before = args.output / "run-pretrain" / "best"
+    if args.init is None and args.stage == "finetune" and before.is_dir():
+        args.init = before
     try:
+        if args.data_root is not None and args.assets:
+            raise ValueError("--assets adds to generated humans; with --data_root, put its files into the training list instead")
         cfg = override(replace(PRESETS[args.preset](args.joints), model=args.model, stage=args.stage), args.set)
-        paths = DataPaths(args.data_root, args.train_list, args.val_list, tuple(args.assets), tuple(args.motion), args.cache)
+        paths = DataPaths(args.data_root, args.train_list, args.val_list, tuple(args.assets), args.motion, args.cache)
         data = open_data(cfg, paths)
         run.mkdir(parents=True, exist_ok=True)
         if (run / STATE).exists() and not args.resume:

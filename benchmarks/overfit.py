@@ -36,7 +36,7 @@ def prepare_session(args) -> door.Session:
     cfg = PRESETS["small"](52)
     cfg = replace(cfg, data=replace(cfg.data, humans=CHARACTERS, val_humans=1, queries=cfg.data.points),
                   optim=replace(cfg.optim, steps=10 ** 9, warmup=50, lr=args.lr, ema=0.99, weight_decay=0.0, batch=CHARACTERS))
-    data = open_data(cfg, DataPaths(None, "", "", (), (), args.cache))
+    data = open_data(cfg, DataPaths(None, "", "", (), None, args.cache))
     data.mix = PLAIN
     data.validation = Pipeline(data.train, PLAIN, data.validation.sampler, 52, 1, seed=12345)  # the same eight, other samples
     args.run.mkdir(parents=True, exist_ok=True)

@@ -60,7 +60,7 @@ def base(joints: int = 52) -> TrainConfig:
     """For one GPU: twice the width, four levels, 2048 points."""
     network = JointModelConfig(
         joint_count=joints, refine_depth=3, token_width=256, token_neighbours=32,
-        backbone=BackboneConfig(octaves=8, widths=(96, 192, 384, 512), depths=(2, 3, 3), neighbours=24, head_width=48,
+        backbone=BackboneConfig(octaves=8, widths=(96, 192, 384, 512), depths=(2, 3, 3), neighbours=24, head_width=32,
                                 global_width=512),
         decoder=SkinDecoderConfig(local_neighbours=16, width=96, pair_width=32))
     return TrainConfig(network=network, pct=pct_model.paper(joints),

@@ -33,7 +33,7 @@ class DataPaths:
     train_list: str
     val_list: str
     assets: tuple[Path, ...]
-    motion: tuple[Path, ...]
+    motion: Path | None
     cache: Path
 
 
@@ -109,10 +109,8 @@ def share_groups(humans: int, total: int, extra_share: float) -> tuple[tuple[int
 
 def motion_bank(paths: DataPaths) -> Bank | None:
     """The contest's tracks, or the training clips of the given bank; None: poses by rule."""
-    if paths.motion:
-        if len(paths.motion) > 1:
-            raise AssetError(f"{len(paths.motion)} motion files given; join them into one pose bank")
-        return split_pose_bank(paths.motion[0])[0]
+    if paths.motion is not None:
+        return split_pose_bank(paths.motion)[0]
     return contest_tracks(paths.data_root) if paths.data_root is not None else None
 
 

@@ -125,7 +125,7 @@ def test_the_loop_names_step_and_assets(tmp_path, cache):
 
     cfg = tiny(22)
     cfg = replace(cfg, data=replace(cfg.data, humans=3, val_humans=1))
-    data = open_data(cfg, DataPaths(None, "", "", (), (), cache))
+    data = open_data(cfg, DataPaths(None, "", "", (), None, cache))
     good = data.train_batches
 
     def poisoned(*place):
