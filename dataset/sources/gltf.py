@@ -19,6 +19,7 @@ from dataset.sources.gltf_scene import Scene
 from geometry.normals import vertex_normals
 
 MAX_VERTICES = 5_000_000  # a small file can place one mesh a million times
+MAX_CORNERS = 30_000_000  # of all triangles
 POINTS, TRIANGLES, STRIP, FAN = 0, 4, 5, 6
 
 
@@ -56,16 +57,17 @@ def load_gltf(path: str | Path, up: str = "y") -> Asset:
 
 def _parts(container: Container, scene: Scene) -> list[Part]:
     """Blocks of vertices in scene order; lines are left out, and points too where there are triangles."""
-    parts, total = [], 0
+    parts, total, corners = [], 0, 0
     for node in scene.order:
         if "mesh" not in container.entry("nodes", node):
             continue
         for primitives in _sharing(container.entry("meshes", container.entry("nodes", node)["mesh"])["primitives"]):
-            part = _part(container, scene, node, primitives)
-            parts.append(part)
-            total += len(part.vertices_V3)
-            if total > MAX_VERTICES:
-                raise container.fail(f"more than {MAX_VERTICES} vertices: simplify it first")
+            claimed, claimed_corners = _claims(container, primitives)
+            corners += claimed_corners
+            _check_size(container, total + claimed, corners)
+            parts.append(_part(container, scene, node, primitives))
+            total += len(parts[-1].vertices_V3)
+            _check_size(container, total, corners)  # draco data may hold more than its accessor says
     solid = [part for part in parts if part.faces_F3 is not None]
     return solid or parts
 
@@ -83,11 +85,25 @@ def _sharing(primitives: list[dict]) -> list[list[dict]]:
     return list(groups.values())
 
 
+def _check_size(container: Container, vertices: int, corners: int) -> None:
+    if vertices > MAX_VERTICES or corners > MAX_CORNERS:
+        raise container.fail(f"more than {MAX_VERTICES} vertices or {MAX_CORNERS // 3} triangles: simplify it first")
+
+
+def _claims(container: Container, primitives: list[dict]) -> tuple[int, int]:
+    """How many vertices a group says it has, and corners of triangles, before any is read: an accessor may say zeros without a byte."""
+    if "POSITION" not in primitives[0]["attributes"]:
+        raise container.fail("a primitive has no POSITION")
+    count = container.size(container.entry("accessors", primitives[0]["attributes"]["POSITION"]), "count")
+    return count, sum(container.size(container.entry("accessors", primitive["indices"]), "count") if "indices" in primitive else count
+                      for primitive in primitives)
+
+
 def _part(container: Container, scene: Scene, node: int, primitives: list[dict]) -> Part:
-    read = [_attributes(container, primitive) for primitive in primitives]
-    attributes = read[0][0]
+    attributes, packed = _attributes(container, primitives[0])
     local_V3 = attributes["POSITION"].astype(np.float64)
-    faces = [_triangles(container, primitive, indices, len(local_V3)) for primitive, (_, indices) in zip(primitives, read)]
+    faces = [_triangles(container, primitive, _indices(container, primitive) if packed is None else packed, len(local_V3))
+             for primitive in primitives]
     faces_F3 = None if faces[0] is None else np.concatenate(faces)
     bones_VK, weights_VK, matrix_44 = _influences(container, scene, node, attributes)
     vertices_V3 = local_V3 @ matrix_44[:3, :3].T + matrix_44[:3, 3]
@@ -98,26 +114,29 @@ def _part(container: Container, scene: Scene, node: int, primitives: list[dict])
 
 
 def _attributes(container: Container, primitive: dict) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-    """Semantic -> values for what we use, and the indices or None. Draco data replaces the accessors' own."""
+    """Semantic -> values for what we use, and the indices of Draco data or None. Draco data replaces the accessors' own."""
     wanted = {key: index for key, index in primitive["attributes"].items()
               if key in ("POSITION", "NORMAL") or key.startswith(("JOINTS_", "WEIGHTS_"))}
-    if "POSITION" not in wanted:
-        raise container.fail("a primitive has no POSITION")
     packed = primitive.get("extensions", {}).get("KHR_draco_mesh_compression")
     values, indices = ({}, None) if packed is None else _draco(container, packed, wanted)
     for key, index in wanted.items():
         if key not in values:
             values[key] = container.accessor(index)
-    if indices is None and "indices" in primitive:
-        indices = container.accessor(primitive["indices"])
-        if indices.ndim != 1 or indices.dtype.kind != "u":
-            raise container.fail("indices must be unsigned whole numbers")
     count = len(values["POSITION"])
     for key, value in values.items():
         width = 3 if key in ("POSITION", "NORMAL") else 4
         if value.shape != (count, width):
             raise container.fail(f"{key} has shape {value.shape}, must be ({count}, {width})")
     return values, indices
+
+
+def _indices(container: Container, primitive: dict) -> np.ndarray | None:
+    if "indices" not in primitive:
+        return None
+    indices = container.accessor(primitive["indices"])
+    if indices.ndim != 1 or indices.dtype.kind != "u":
+        raise container.fail("indices must be unsigned whole numbers")
+    return indices
 
 
 def _draco(container: Container, packed: dict, wanted: dict) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -11,6 +11,7 @@ GROUP = 16        # bytes that share one bit width
 BLOCK_BYTES = 8192
 TAIL_BYTES = 32
 AUX_BYTES = 16
+MOST_PER_BYTE = 4 * GROUP  # a header byte speaks for four groups, which may all be without bits
 
 
 def decode_view(data: bytes, count: int, stride: int, mode: str, filter_name: str = "NONE") -> bytes:
@@ -39,6 +40,8 @@ def _attributes(data: bytes, count: int, stride: int) -> np.ndarray:
     last = packed[len(packed) - stride:]
     if len(last) < stride or len(packed) < 1 + max(stride, TAIL_BYTES):
         raise IndexError
+    if count * stride > MOST_PER_BYTE * len(packed):
+        raise ValueError(f"{len(packed)} bytes cannot hold {count} elements of {stride}")
     out, at = np.empty((count, stride), np.uint8), 1
     block = min(BLOCK_BYTES // stride // GROUP * GROUP, 256)
     for start in range(0, count, block):

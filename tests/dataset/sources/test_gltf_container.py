@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import tracemalloc
 
 import pytest
 
@@ -46,7 +47,8 @@ def broken(change):
 
 @pytest.mark.parametrize("change, message", [
     (lambda d: d["accessors"][0].update(count=4), "accessor 0 needs 48 bytes of a view of 36"),
-    (lambda d: d["accessors"][0].update(count=10 ** 12), "claims 1000000000000 elements"),
+    (lambda d: d["accessors"][0].update(count=10 ** 12), "more than 5000000 vertices"),
+    (lambda d: d["accessors"][1].update(count=10 ** 12), "claims 1000000000000 elements"),
     (lambda d: d["accessors"][0].update(count=-1), "count is -1"),
     (lambda d: d["accessors"][0].update(byteOffset=4), "needs 40 bytes"),
     (lambda d: d["accessors"][0].update(type="VEC9"), "VEC9"),
@@ -79,6 +81,41 @@ def test_refuses_broken_documents(tmp_path, change, message):
     (tmp_path / "bad.glb").write_bytes(pack(document, binary))
     with pytest.raises(AssetError, match=f"bad.glb: .*({message})"):
         load_gltf(tmp_path / "bad.glb")
+
+
+def zeros(document, count, **kind):
+    """Number of a new accessor that claims `count` zeros without a byte behind it."""
+    document["accessors"].append({"count": count, **kind})
+    return len(document["accessors"]) - 1
+
+
+def many_vertices(document):
+    document["meshes"][0]["primitives"][0]["attributes"]["POSITION"] = zeros(document, 39_000_000, componentType=5126, type="VEC3")
+
+
+def many_faces(document):
+    indices = zeros(document, 3_000_000, componentType=5125, type="SCALAR")
+    document["meshes"][0]["primitives"] = [{"attributes": {"POSITION": 0}, "indices": indices} for _ in range(1000)]
+
+
+def many_packed(document):
+    document["bufferViews"].append({"buffer": 0, "byteLength": 10 ** 9, "extensions": {"EXT_meshopt_compression": {
+        "buffer": 0, "byteLength": 400, "byteStride": 256, "count": 39_000_000, "mode": "ATTRIBUTES"}}})
+    document["accessors"][0]["bufferView"] = len(document["bufferViews"]) - 1
+
+
+@pytest.mark.parametrize("change, message", [(many_vertices, "more than 5000000 vertices"), (many_faces, "or 10000000 triangles"),
+                                             (many_packed, "400 bytes cannot hold 39000000 elements of 256")])
+def test_a_small_file_cannot_take_much_memory(tmp_path, change, message):
+    document, binary = broken(change)
+    (tmp_path / "bad.glb").write_bytes(pack(document, b"\xa0" + binary[1:]))
+    tracemalloc.start()
+    try:
+        with pytest.raises(AssetError, match=f"bad.glb: .*{message}"):
+            load_gltf(tmp_path / "bad.glb")
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("data, message", [
