@@ -35,7 +35,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--looks", type=positive, default=1, help="samplings that a prediction averages (default: %(default)s)")
     parser.add_argument("--one_pass", action="store_true", help="predict without looking for the hands first")
     parser.add_argument("--pose_bank", type=Path,
-                        help="motion (.npz bank or .bvh) that the poses are drawn from (default: random rotations)")
+                        help="draw the poses from the held-out clips of a bank (.npz) or from a .bvh file (default: random rotations)")
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
     parser.add_argument("--mean_skeleton", nargs="+", default=[], metavar="FILE_OR_FOLDER",
                         help="a .json, rigged files to average, or humans:COUNT (generated ones): adds the mean skeleton to the table")
@@ -74,8 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from launch.evaluator import EvalOptions, as_json, as_table, evaluate, summarise  # these need Jittor, which main has started
-    from dataset.sources.pose_bank import load_pose_bank
-    bank = load_pose_bank(args.pose_bank) if args.pose_bank else None
+    bank = open_bank(args.pose_bank) if args.pose_bank else None
     options = EvalOptions(args.variants, args.joints, args.frames, args.seed, tuple(args.ignore), bank)
     name, systems = open_systems(args)
     results = evaluate(open_assets(args.input, args), systems, options)
@@ -111,6 +110,12 @@ def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
     if args.mean_skeleton:
         systems["mean skeleton"] = open_mean_skeleton(args.mean_skeleton, args.up)
     return name, systems
+
+
+def open_bank(path: Path):
+    """Of a bank, only the clips that training holds out; a .bvh file whole."""
+    from dataset.sources.pose_bank import load_pose_bank, split_pose_bank
+    return load_pose_bank(path) if path.suffix.lower() == ".bvh" else split_pose_bank(path)[1]
 
 
 def open_mean_skeleton(named: list[str], up: str):
