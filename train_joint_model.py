@@ -13,10 +13,11 @@ state.safetensors (everything --resume needs).
 
 import argparse
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launch.runtime import SetupError, start_jittor
+from launch.runtime import SetupError, compile_note, start_jittor
 
 try:
     jt = start_jittor()
@@ -26,12 +27,12 @@ except SetupError as error:
 import numpy as np  # noqa: E402  (Jittor starts first)
 from tqdm import tqdm  # noqa: E402
 
-from dataset.asset import AssetError  # noqa: E402
 from dataset.format import skeleton  # noqa: E402
 from geometry.kinematics import rotvec_to_matrix  # noqa: E402
 from launch.build import build_model  # noqa: E402
 from launch.checkpoint import check_keys, load_model, load_training_state, save_model, save_training_state  # noqa: E402
 from launch.config import override, to_dict  # noqa: E402
+from launch.door import enter  # noqa: E402
 from launch.optimizer import AdamW, NonFinite, learning_rate  # noqa: E402
 from launch.presets import PRESETS, TrainConfig  # noqa: E402
 from launch.training_data import DataPaths, TrainingData, open_data  # noqa: E402
@@ -128,13 +129,14 @@ def random_turns(rng: np.random.Generator, batch: int, parents: tuple) -> np.nda
 
 def fit(session: Session) -> None:
     """Run to the last step of the config."""
-    cfg, optimizer, parents = session.cfg, session.optimizer, session.loss_of.parents
+    cfg, optimizer, parents, first = session.cfg, session.optimizer, session.loss_of.parents, session.optimizer.step
     bar = tqdm(total=cfg.optim.steps, initial=optimizer.step, disable=jt.rank != 0, unit="step", mininterval=5.0)
     for batch in session.data.train_batches(optimizer.step, cfg.optim.steps, jt.rank, jt.world_size):
         rng = np.random.default_rng([cfg.seed, 7, optimizer.step, jt.rank])
         batch["rotations"] = random_turns(rng, len(batch["points"]), parents)
         try:
-            row = train_step(session.model, session.loss_of, optimizer, batch)
+            with compile_note("the network") if optimizer.step == first else nullcontext():
+                row = train_step(session.model, session.loss_of, optimizer, batch)
         except NonFinite as error:
             raise NonFinite(f"step {optimizer.step}: {error}; assets of the batch: {', '.join(batch['asset'])}") from None
         bar.update()
@@ -197,42 +199,46 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--joints", type=int, choices=(22, 52), default=52)
     parser.add_argument("--name", help="the run's folder under --output (default: run-<stage>)")
     parser.add_argument("--output", type=Path, default=Path("output"))
-    parser.add_argument("--init", type=Path, help="checkpoint folder whose weights to begin with (finetune: OUTPUT/run-pretrain/best if there)")
+    parser.add_argument("--init", type=Path,
+                        help="checkpoint folder whose weights to begin with (finetune: OUTPUT/run-pretrain/best if there)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's state, or begin when there is none")
     parser.add_argument("--data_root", type=Path, help="contest tree: lists and .npz files")
     parser.add_argument("--train_list", default="train_list.txt", help="under --data_root")
     parser.add_argument("--val_list", default="val_list.txt", help="under --data_root")
     parser.add_argument("--assets", type=Path, nargs="*", default=[], help="more folders of rigged .npz files, beside generated humans")
-    parser.add_argument("--motion", type=Path, help="a pose bank (.npz) for finetuning's motion-capture poses (default: poses by rule; a contest tree brings its tracks)")
+    parser.add_argument("--motion", type=Path, help="a pose bank (.npz) for finetuning's motion-capture poses "
+                        "(default: poses by rule; a contest tree brings its tracks)")
     parser.add_argument("--cache", type=Path, default=Path("data/prepared"), help="where prepared assets are kept")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a config value, e.g. optim.lr=5e-4")
     return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse(sys.argv[1:] if argv is None else argv)
-    run = args.output / (args.name or f"run-{args.stage}")
+def run(args: argparse.Namespace) -> int:
+    folder, init = args.output / (args.name or f"run-{args.stage}"), args.init
     before = args.output / "run-pretrain" / "best"
-    if args.init is None and args.stage == "finetune" and before.is_dir():
-        args.init = before
+    if init is None and args.stage == "finetune" and before.is_dir():
+        init = before
+    if args.data_root is not None and args.assets:
+        raise ValueError("--assets adds to generated humans; with --data_root, put its files into the training list instead")
+    cfg = override(replace(PRESETS[args.preset](args.joints), model=args.model, stage=args.stage), args.set)
+    if (folder / STATE).exists() and not args.resume:
+        raise ValueError(f"{folder} holds a run already; add --resume to go on, or choose another --name")
+    paths = DataPaths(args.data_root, args.train_list, args.val_list, tuple(args.assets), args.motion, args.cache)
+    data = open_data(cfg, paths)
+    folder.mkdir(parents=True, exist_ok=True)
+    session = start(cfg, folder, data, args.resume, init)
     try:
-        if args.data_root is not None and args.assets:
-            raise ValueError("--assets adds to generated humans; with --data_root, put its files into the training list instead")
-        cfg = override(replace(PRESETS[args.preset](args.joints), model=args.model, stage=args.stage), args.set)
-        paths = DataPaths(args.data_root, args.train_list, args.val_list, tuple(args.assets), args.motion, args.cache)
-        data = open_data(cfg, paths)
-        run.mkdir(parents=True, exist_ok=True)
-        if (run / STATE).exists() and not args.resume:
-            raise ValueError(f"{run} holds a run already; add --resume to go on, or choose another --name")
-        session = start(cfg, run, data, args.resume, args.init)
-        try:
-            fit(session)
-        finally:
-            data.close()
-    except (AssetError, ValueError, FileNotFoundError, NonFinite) as error:
+        fit(session)
+    except NonFinite as error:
         print(f"train_joint_model: {error}", file=sys.stderr)
         return 1
+    finally:
+        data.close()
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    return enter("train_joint_model", run, parse(sys.argv[1:] if argv is None else argv))
 
 
 if __name__ == "__main__":

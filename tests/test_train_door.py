@@ -79,7 +79,7 @@ def test_killed_and_resumed_is_the_unbroken_run(unbroken, cache, tmp_path, child
 
 def test_a_run_is_never_overwritten_in_passing(unbroken, cache):
     done = run(unbroken, cache)
-    assert done.returncode == 1 and "--resume" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "--resume" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("argument, message", [
@@ -87,7 +87,7 @@ def test_a_run_is_never_overwritten_in_passing(unbroken, cache):
     (["--assets", "nowhere"], "nowhere")])
 def test_clear_refusals(argument, message, cache, tmp_path):
     done = run(tmp_path, cache, *argument)
-    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
 def test_two_ranks_hold_the_same_parameters(cache, tmp_path, unbroken):
