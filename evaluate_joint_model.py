@@ -32,7 +32,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         help="leave these joints out for assets whose file name, id or class begins so; an empty prefix means all")
     parser.add_argument("--frames", type=positive, default=8, help="poses of the vertex metrics (default: %(default)s)")
     parser.add_argument("--seed", type=natural, default=0, help="of poses, turns and point sampling (default: %(default)s)")
-    parser.add_argument("--looks", type=positive, default=1, help="samplings that a prediction averages (default: %(default)s)")
+    parser.add_argument("--looks", type=positive, default=4, help="samplings that a prediction averages (default: %(default)s)")
     parser.add_argument("--one_pass", action="store_true", help="predict without looking for the hands first")
     parser.add_argument("--pose_bank", type=Path,
                         help="draw the poses from the held-out clips of a bank (.npz) or from a .bvh file (default: random rotations)")

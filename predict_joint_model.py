@@ -29,7 +29,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("predict_joint"), help="where results go (default: %(default)s)")
     parser.add_argument("--batch_size", type=positive, default=4, help="files read ahead while the network works (default: %(default)s)")
     parser.add_argument("--seed", type=natural, default=0, help="of the point sampling (default: %(default)s)")
-    parser.add_argument("--looks", type=positive, default=1,
+    parser.add_argument("--looks", type=positive, default=4,
                         help="samplings averaged; two or more also give each joint a confidence (default: %(default)s)")
     parser.add_argument("--one_pass", action="store_true",
                         help="do not look for the hands first: twice as fast, fewer points on the fingers")
