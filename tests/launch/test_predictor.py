@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import launch.predictor as module
 from dataset.asset import Asset, AssetError
@@ -48,6 +50,24 @@ def test_contract(predictor, asset):
     assert (rig.skin_VJ >= 0).all() and abs(rig.skin_VJ.sum(1, dtype=float) - 1).max() <= 1e-6
     assert rig.confidence_J is None
     assert abs(rig.box_vertices_V3).max() == pytest.approx(1, abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10 ** 6), vertices=st.integers(2, 400), faces=st.integers(0, 300), scale=st.sampled_from([1e-4, 1.0, 1e4]),
+       flat=st.booleans(), repeats=st.booleans())
+def test_weights_keep_their_contract_whatever_comes(predictor, seed, vertices, faces, scale, flat, repeats):
+    """Random triangle soups: degenerate faces, one plane, doubled vertices, any size. Finite, >= 0, rows 1, twins alike."""
+    rng = np.random.default_rng(seed)
+    points_V3 = (rng.normal(size=(vertices, 3)) * scale * (1, 1, 0 if flat else 1)).astype("float32")
+    points_V3[0] += 1  # never all in one place
+    if repeats:
+        points_V3 = np.repeat(points_V3, 2, axis=0)
+    soup = Asset("soup", "soup", "soup", points_V3, faces_F3=rng.integers(0, len(points_V3), (faces, 3)) if faces else None)
+    rig = predictor.predict(soup)
+    assert np.isfinite(rig.joints_J3).all() and np.isfinite(rig.skin_VJ).all()
+    assert (rig.skin_VJ >= 0).all() and abs(rig.skin_VJ.sum(1, dtype=float) - 1).max() <= 1e-6
+    if repeats:
+        assert (rig.skin_VJ[0::2] == rig.skin_VJ[1::2]).all()
 
 
 def test_the_way_home(predictor):
