@@ -19,7 +19,7 @@ from ops.activation import gelu
 from ops.batched_matmul import bmm
 from ops.gather import gather, group_max
 from ops.neighbors import knn
-from ops.norm import layer_norm
+from ops.norm import LayerNorm
 from ops.sampling import farthest_point_sample
 
 INPUT_WIDTH = 7  # position, normal, and 1 where a normal is known
@@ -32,18 +32,6 @@ class BackboneConfig:
     neighbours: int = 32       # K of a group
     attention_layers: int = 4
     code_width: int = 1024     # lifted features; the global code is twice as wide (max and mean)
-
-
-class LayerNorm(nn.Module):
-    """Normalise each row over its channels, then scale and shift."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.weight = jt.ones((width,))
-        self.bias = jt.zeros((width,))
-
-    def execute(self, x: jt.Var) -> jt.Var:
-        return layer_norm(x, self.weight, self.bias)
 
 
 class LBR(nn.Module):

@@ -14,10 +14,11 @@ import jittor as jt
 from jittor import nn
 
 from models.FourierEmbedder import FourierEmbedder
-from models.transformer_block import LayerNorm, Linear, MLP, SelfAttentionBlock
+from models.transformer_block import Linear, MLP, SelfAttentionBlock
 from ops.activation import gelu
 from ops.gather import gather, group_max
 from ops.neighbors import knn
+from ops.norm import LayerNorm
 from ops.sampling import farthest_point_sample
 
 

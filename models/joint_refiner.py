@@ -12,9 +12,10 @@ from jittor import nn
 
 from models.backbone import Level, LocalPooling
 from models.FourierEmbedder import FourierEmbedder
-from models.transformer_block import CrossAttentionBlock, LayerNorm, Linear, SelfAttentionBlock
+from models.transformer_block import CrossAttentionBlock, Linear, SelfAttentionBlock
 from ops.gather import interpolate
 from ops.neighbors import three_nearest
+from ops.norm import LayerNorm
 
 
 class Refined(NamedTuple):

@@ -13,11 +13,12 @@ import numpy as np
 from jittor import nn
 
 from models.backbone import Level, PointEmbedder
-from models.transformer_block import LayerNorm, Linear, LocalAttentionBlock, MLP, SelfAttentionBlock
+from models.transformer_block import Linear, LocalAttentionBlock, MLP, SelfAttentionBlock
 from ops.activation import gelu, softmax
 from ops.batched_matmul import bmm
 from ops.gather import interpolate
 from ops.neighbors import knn, three_nearest
+from ops.norm import LayerNorm
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ops.activation import gelu
 from ops.attention import attention
 from ops.linear import linear
 from ops.local_attention import local_attention
-from ops.norm import layer_norm
+from ops.norm import LayerNorm
 
 
 class Linear(nn.Module):
@@ -35,18 +35,6 @@ class Linear(nn.Module):
 def to_keys(in_width: int, out_width: int) -> Linear:
     """Keys take no bias: it would add the same number to all scores of a query, which the softmax ignores."""
     return Linear(in_width, out_width, bias=False)
-
-
-class LayerNorm(nn.Module):
-    """Normalise the last axis to mean 0 and variance 1, then scale and shift. Shapes: (..., C) -> (..., C)."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.weight = jt.ones((width,))
-        self.bias = jt.zeros((width,))
-
-    def execute(self, x: jt.Var) -> jt.Var:
-        return layer_norm(x, self.weight, self.bias)
 
 
 class MLP(nn.Module):

@@ -4,6 +4,7 @@ Paper: Ba et al., "Layer normalization", 2016. On CUDA Jittor's own operators.
 """
 
 import jittor as jt
+from jittor import nn
 
 from ops.kernels import on_cpu, require_float, require_shape
 
@@ -90,3 +91,15 @@ def layer_norm(x: jt.Var, weight_C: jt.Var, bias_C: jt.Var, eps: float = 1e-5) -
     if not on_cpu():
         return jt.nn.layer_norm(x, (x.shape[-1],), weight_C, bias_C, eps)
     return _LayerNorm.apply(x.reshape((-1, x.shape[-1])), weight_C, bias_C, float(eps)).reshape(x.shape)
+
+
+class LayerNorm(nn.Module):
+    """layer_norm with its weight (ones) and bias (zeros) as parameters. Shapes: (.., C) -> (.., C)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = jt.ones((width,))
+        self.bias = jt.zeros((width,))
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        return layer_norm(x, self.weight, self.bias)
