@@ -23,7 +23,7 @@ start_jittor()
 
 import train_joint_model as door  # noqa: E402
 from dataset.augment import PRETRAIN, BoneStretch, Clutter, Jitter, Mirror, NormalDropout, PointDensity  # noqa: E402
-from dataset.pipeline import Pipeline  # noqa: E402
+from dataset.dataset import RigDataset  # noqa: E402
 from launch.presets import PRESETS  # noqa: E402
 from launch.training_data import DataPaths, open_data  # noqa: E402
 
@@ -38,7 +38,7 @@ def prepare_session(args) -> door.Session:
                   optim=replace(cfg.optim, steps=10 ** 9, warmup=50, lr=args.lr, ema=0.99, weight_decay=0.0, batch=CHARACTERS))
     data = open_data(cfg, DataPaths(None, "", "", (), None, args.cache))
     data.mix = PLAIN
-    data.validation = Pipeline(data.train, PLAIN, data.validation.sampler, 52, 1, seed=12345)  # the same eight, other samples
+    data.validation = RigDataset(data.train, PLAIN, data.validation.pipeline.sampler, 52, 1, seed=12345)  # the same eight, other samples
     args.run.mkdir(parents=True, exist_ok=True)
     return door.start(cfg, args.run, data, resume=False, init=None)
 

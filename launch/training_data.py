@@ -12,7 +12,7 @@ from pathlib import Path
 from dataset.asset import Asset, AssetError
 from dataset.augment import FINETUNE, PRETRAIN, Mix
 from dataset.dataset import RigDataset, contest_files, contest_tracks
-from dataset.pipeline import Batch, Pipeline, stack
+from dataset.pipeline import Batch
 from dataset.poses import Bank
 from dataset.prepared import PreparedAssets, prepare
 from dataset.sampler import Sampler
@@ -44,15 +44,15 @@ class TrainingData:
     A batch holds what dataset.pipeline makes, and query (B, Q, 3), query_normals: its first Q points; skin is cut to them.
     """
     train: PreparedAssets
-    validation: Pipeline
+    validation: RigDataset
     mix: Mix
     cfg: TrainConfig
     groups: tuple[tuple[int, int, float], ...]
     dataset: RigDataset | None = None
 
     def train_batches(self, start: int, stop: int, rank: int, world_size: int) -> Iterator[Batch]:
-        cfg = self.cfg
-        self.dataset = RigDataset(self.train, self.mix, self.validation.sampler, self.validation.joints, cfg.optim.batch,
+        cfg, fixed = self.cfg, self.validation.pipeline
+        self.dataset = RigDataset(self.train, self.mix, fixed.sampler, fixed.joints, cfg.optim.batch,
                                   seed=cfg.seed, rank=rank, world_size=world_size, workers=cfg.data.workers,
                                   group_weights=self.groups)
         for batch in self.dataset.batches(start, stop):
@@ -61,10 +61,8 @@ class TrainingData:
     def validation_batches(self) -> Iterator[Batch]:
         """Each validation character in one pose of each kind that the stage trains."""
         kinds = [kind for kind in ("rest", "random", "mocap") if getattr(self.mix, kind) > 0]
-        views = [(i, view, kind) for i in range(len(self.validation.assets)) for view, kind in enumerate(kinds)]
-        for first in range(0, len(views), VALIDATION_BATCH):
-            samples = [self.validation.validation_sample(*view) for view in views[first:first + VALIDATION_BATCH]]
-            yield with_queries(stack(samples), self.cfg.data.queries)
+        for batch in self.validation.validation_batches(VALIDATION_BATCH, kinds):
+            yield with_queries(batch, self.cfg.data.queries)
 
     def close(self) -> None:
         if self.dataset is not None:
@@ -97,7 +95,7 @@ def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:
         validation = prepare_humans(VALIDATION_SEEDS, cfg.data.val_humans, [], paths.cache)
         groups = share_groups(cfg.data.humans, len(train), cfg.data.extra_share)
     sampler = Sampler(cfg.data.points)
-    return TrainingData(train, Pipeline(validation, mix, sampler, joints, 1, cfg.seed), mix, cfg, groups)
+    return TrainingData(train, RigDataset(validation, mix, sampler, joints, 1, seed=cfg.seed), mix, cfg, groups)
 
 
 def share_groups(humans: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:
