@@ -49,13 +49,13 @@ def serve(cases: dict[str, Callable[[], dict | None]]) -> None:
 
 
 class Worker:
-    """A process that serves cases. ``threads``: what OpenMP, BLAS and numba may use in it."""
+    """A process that serves cases. ``threads``: what OpenMP, BLAS and numba may use in it; ``env``: further environment variables."""
 
-    def __init__(self, command: list[str], threads: int):
+    def __init__(self, command: list[str], threads: int, env: dict[str, str] | None = None):
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
         self.command = command
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env={**os.environ, **limits, "PYTHONPATH": str(ROOT)})
+                                        env={**os.environ, **limits, **(env or {}), "PYTHONPATH": str(ROOT)})
         self.cases = self._answer()["ready"]
 
     def _answer(self) -> dict:
