@@ -138,6 +138,7 @@ def prepare_environment() -> None:
     """Set what Jittor reads from the environment. What the user has set already stays."""
     os.environ.setdefault("log_silent", "1")
     os.environ.setdefault("FIX_TORCH_ERROR", "0")  # Jittor would import torch first when it finds it
+    os.environ.setdefault("gdb_path", "")  # Jittor would ask gdb for its version at every start
     os.environ.setdefault("use_mpi", "1" if in_mpi() else "0")
     if not _can_use_cuda():
         os.environ["nvcc_path"] = ""

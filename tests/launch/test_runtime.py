@@ -14,7 +14,7 @@ from launch import runtime
 from launch.runtime import SetupError, compile_note, find_launcher, find_onednn, jittor_home, link_onednn, prepare_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-READ_BY_JITTOR = ("log_silent", "FIX_TORCH_ERROR", "use_mpi", "nvcc_path", "use_cutt", "use_cutlass", "use_nccl", "use_mkl", "cc_path",
+READ_BY_JITTOR = ("log_silent", "gdb_path", "FIX_TORCH_ERROR", "use_mpi", "nvcc_path", "use_cutt", "use_cutlass", "use_nccl", "use_mkl", "cc_path",
                   "python_config_path", "mpicc_path", "OPAL_PREFIX", "JITTOR_HOME", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
 
 
@@ -41,8 +41,8 @@ def onednn(root: Path, major: int, sub: str = "lib") -> Path:
 def test_without_gpu_and_mpi(bare):
     bare.setattr(runtime, "link_onednn", lambda: True)
     prepare_environment()
-    assert {n: os.environ.get(n) for n in ("nvcc_path", "use_mpi", "use_nccl", "use_mkl", "mpicc_path", "FIX_TORCH_ERROR")} == {
-        "nvcc_path": "", "use_mpi": "0", "use_nccl": "0", "use_mkl": None, "mpicc_path": None, "FIX_TORCH_ERROR": "0"}
+    assert {n: os.environ.get(n) for n in ("nvcc_path", "gdb_path", "use_mpi", "use_nccl", "use_mkl", "mpicc_path", "FIX_TORCH_ERROR")} == {
+        "nvcc_path": "", "gdb_path": "", "use_mpi": "0", "use_nccl": "0", "use_mkl": None, "mpicc_path": None, "FIX_TORCH_ERROR": "0"}
     assert "JITTOR_HOME" not in os.environ
 
 

@@ -20,6 +20,7 @@ case "$*" in
   *Python.h*) exit "${NO_HEADERS:-0}" ;;
   *find_onednn*) exit "${NO_ONEDNN:-0}" ;;
   *start_jittor*) echo "jittor${OMPI_COMM_WORLD_SIZE:-}" >> "$LOG"; echo started ;;
+  "-m launch.compile_kernels") echo "kernels${OMPI_COMM_WORLD_SIZE:-}" >> "$LOG"; exit "${KERNELS_EXIT:-0}" ;;
   *"%d.%d"*) echo 3.11 ;;
   *find_spec*) case "$*" in *anny*) exit "${NO_ANNY:-0}" ;; esac ;;
   *) echo "ran $*" ;;
@@ -68,7 +69,7 @@ def machine(tmp_path) -> Machine:
 
 
 SET_UP = ["venv", "pip -q --disable-pip-version-check -r requirements.txt",
-          "pip -q --disable-pip-version-check --no-deps -r requirements-data.txt", "jittor"]
+          "pip -q --disable-pip-version-check --no-deps -r requirements-data.txt", "jittor", "kernels"]
 
 
 def test_a_fresh_machine_is_set_up_once(machine):
@@ -104,6 +105,11 @@ def test_ranks_wait_and_jittor_is_compiled_outside_mpi(machine):
     assert [process.wait(timeout=60) for process in ranks] == [0, 0] and machine.steps() == SET_UP
 
 
+def test_kernels_that_do_not_compile_stop_nobody(machine):
+    code, _, err = machine.run(KERNELS_EXIT="2")
+    assert code == 0 and machine.steps() == SET_UP and "at their first use instead" in err and "Ready after" in err
+
+
 def test_no_fitting_python_is_explained(machine):
     (machine.bin / "python3.11").unlink()
     machine.program("python3", "#!/usr/bin/env bash\ncase \"$*\" in *ensurepip*) ;; esac\n")  # a Python 3.9: prints no path
@@ -126,7 +132,7 @@ def test_system_packages_are_installed_where_that_is_allowed(machine):
     machine.program("sudo", '#!/usr/bin/env bash\n[ "$1" = -n ] && shift\n[ "$1" = true ] || exec "$@"\n')
     machine.program("apt-get", f'#!/usr/bin/env bash\necho "apt $*" >> "$LOG"\ncp {machine.bin}/sleep {machine.bin}/g++\n')
     assert machine.run()[0] == 0
-    assert machine.steps()[3:] == ["apt install -y -qq --no-install-recommends g++ libgomp1", "jittor"]
+    assert machine.steps()[3:] == ["apt install -y -qq --no-install-recommends g++ libgomp1", "jittor", "kernels"]
 
 
 def test_no_headers_stop_with_the_package_to_install(machine):
@@ -140,7 +146,7 @@ def test_without_onednn_the_wheels_come(machine):
     machine.program("uname", "#!/usr/bin/env bash\necho x86_64\n")
     code, _, err = machine.run(NO_ONEDNN="1")
     assert code == 0 and "sudo apt-get install libdnnl-dev" in err
-    assert machine.steps()[3:] == ["pip -q --no-deps onednn-cpu-gomp==2022.2.1 onednn-devel-cpu-gomp==2022.2.1", "jittor"]
+    assert machine.steps()[3:] == ["pip -q --no-deps onednn-cpu-gomp==2022.2.1 onednn-devel-cpu-gomp==2022.2.1", "jittor", "kernels"]
 
 
 def test_an_active_conda_environment_with_jittor_is_used(machine):
@@ -150,8 +156,8 @@ def test_an_active_conda_environment_with_jittor_is_used(machine):
     assert machine.run("-c", "source launch/setup.sh; echo $PYTHON", CONDA_PREFIX=str(conda)) == (0, f"{conda}/bin/python\n", "")
     assert not machine.steps()
     assert machine.run(CONDA_PREFIX=str(conda), NO_ANNY="1")[0] == 0
-    assert machine.steps() == ["pip -q --no-deps -r requirements-data.txt"]
-    assert machine.run(CONDA_PREFIX="/nowhere")[0] == 0 and machine.steps()[1:] == SET_UP
+    assert machine.steps() == ["pip -q --no-deps -r requirements-data.txt", "jittor", "kernels"]
+    assert machine.run(CONDA_PREFIX="/nowhere")[0] == 0 and machine.steps()[3:] == SET_UP
 
 
 @pytest.mark.parametrize("env, threads", [
