@@ -42,7 +42,7 @@ def main() -> None:
     def forward() -> dict:
         with torch.inference_mode():
             rig = predictor(character["points"], character["normals"], character["query"], character["query_normals"])
-            return {"check": float(rig[2].square().sum().cpu())}
+            return {"check": float(np.square(rig[2].cpu().numpy(), dtype=np.float64).sum())}
 
     serve({"train": train, "forward": forward})
 
