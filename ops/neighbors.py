@@ -1,67 +1,152 @@
-"""Nearest neighbours by brute force. Letters: B batch, Q queries, M sources, K neighbours.
+"""Nearest neighbours through a tree of boxes, exact. Letters: B batch, Q queries, M sources, K neighbours.
 
-Plain twin: geometry/neighbors.py. The CUDA text has not yet run on a GPU.
+On the CPU each cloud of sources becomes a tree with 16 points to a leaf and 16 boxes to a node (ops/point_tree.py); a query goes down
+nearest box first and leaves out every box whose bound exceeds its k-th distance so far. At 256 sources that is level with comparing all
+pairs, above it is faster. On CUDA all pairs are compared; that text has not yet run on a GPU. Plain twin: geometry/neighbors.py.
 """
 
 import jittor as jt
 
 from ops.kernels import require, require_float, require_shape
+from ops.point_tree import TREE_HEADER
 
-MOST_NEIGHBORS = 64  # the sorted list of the CUDA kernel lives in registers and local memory
+MOST_NEIGHBORS = 64  # the sorted lists of a query have that many places
 
-# Sources stand in blocks of 16 neighbours in order, 16 blocks side by side in a group of 256: element v of the group's block l at
-# v * 16 + l. So the distances and the least distance of each block vectorise over l. Then k times: the first block with the least
-# distance, its first element with that distance (ties thus go to the smaller index), which is struck out. Far points fill the last group.
-_CPU_HEADER = """
-#include <vector>
-#include <algorithm>
-#include <cfloat>
-static const long GROUP = 256;
-static inline void measure(const float* __restrict__ xyz, const float* q, float* __restrict__ d2, float* __restrict__ least) {
-    const float *x = xyz, *y = xyz + GROUP, *z = xyz + 2 * GROUP, qx = q[0], qy = q[1], qz = q[2];
-    for (int l = 0; l < 16; l++) least[l] = FLT_MAX;
-    for (int v = 0; v < 16; v++)
-        for (int l = 0; l < 16; l++) {
-            const float dx = x[v * 16 + l] - qx, dy = y[v * 16 + l] - qy, dz = z[v * 16 + l] - qz;
-            const float d = dx * dx + dy * dy + dz * dz;
-            d2[v * 16 + l] = d;
-            least[l] = d < least[l] ? d : least[l];
+_CPU_HEADER = TREE_HEADER + """
+#include <memory>
+typedef long long Key;  // bits of a squared distance, then the source's index: sorting keys sorts by distance, ties by index
+
+struct Leaf { float x[16], y[16], z[16]; int index[16]; };
+struct Tree {
+    const long count;
+    Lines<Leaf> leaves;
+    std::vector<Lines<Boxes>> levels;  // levels[0]: boxes of the leaves by 16; levels[1]: boxes of those groups by 16; ... one group
+    std::vector<long> boxes;           // on each level
+
+    Tree(const float* points, long count) : count(count), leaves((count + 15) / 16) {
+        std::vector<Spot> spots = make_spots(points, count);
+        sort_into_blocks(spots.data(), count, 16);
+        std::vector<float> low(leaves.count * 3), high(leaves.count * 3);
+        for (long i = 0; i < leaves.count; i++) {
+            for (long l = 0; l < 16; l++) {
+                const int index = leaves[i].index[l] = spots[std::min(i * 16 + l, count - 1)].index;
+                leaves[i].x[l] = points[index * 3l];
+                leaves[i].y[l] = points[index * 3l + 1];
+                leaves[i].z[l] = points[index * 3l + 2];
+            }
+            const float* axes[3] = {leaves[i].x, leaves[i].y, leaves[i].z};
+            for (int c = 0; c < 3; c++) low[i * 3 + c] = *std::min_element(axes[c], axes[c] + 16);
+            for (int c = 0; c < 3; c++) high[i * 3 + c] = *std::max_element(axes[c], axes[c] + 16);
         }
+        for (long held = leaves.count; levels.empty() || levels.back().count > 1; held = levels.back().count) add_level(held, low, high);
+    }
+    // Groups the first boxes of low and high by 16, and leaves the boxes of the groups there.
+    void add_level(long held, std::vector<float>& low, std::vector<float>& high) {
+        boxes.push_back(held);
+        levels.emplace_back((held + 15) / 16);
+        for (long i = 0; i < held; i++)
+            for (int c = 0; c < 3; c++) {
+                const float least = low[i * 3 + c], most = high[i * 3 + c];
+                levels.back()[i / 16].low[c][i % 16] = least;
+                levels.back()[i / 16].high[c][i % 16] = most;
+                low[i / 16 * 3 + c] = i % 16 ? std::min(least, low[i / 16 * 3 + c]) : least;
+                high[i / 16 * 3 + c] = i % 16 ? std::max(most, high[i / 16 * 3 + c]) : most;
+            }
+    }
+};
+
+typedef Key Keys __attribute__((vector_size(32)));
+static inline Keys after(Keys before, Keys keys) {  // the last of before, then the first three of keys
+#ifdef __clang__
+    return __builtin_shufflevector(before, keys, 3, 4, 5, 6);
+#else
+    return __builtin_shuffle(before, keys, Keys{3, 4, 5, 6});
+#endif
 }
-static inline long strike_least(float* __restrict__ d2, float* __restrict__ least, int blocks, float& distance) {
-    float best = FLT_MAX;
-    int block = blocks - 1;
-    for (int j = 0; j < blocks; j++) best = least[j] < best ? least[j] : best;
-    for (int j = 0; j < blocks; j++) { const int here = least[j] == best ? j : blocks - 1; block = here < block ? here : block; }
-    float* element = d2 + block / 16 * GROUP + block % 16;
-    int v = 0;
-    while (v < 15 && element[v * 16] != best) v++;
-    element[v * 16] = FLT_MAX;
-    float left = FLT_MAX;
-    for (int u = 0; u < 16; u++) left = element[u * 16] < left ? element[u * 16] : left;
-    least[block] = left;
-    distance = best;
-    return block * 16 + v;
+
+// The k <= 4 V nearest sources of one query.
+template <int V> struct Search {
+    const Tree& tree;
+    const float* q;
+    const int k;
+    int worst;        // bits of the k-th distance so far
+    Keys found[V];    // ascending
+    Search(const Tree& tree, const float* q, int k) : tree(tree), q(q), k(k), worst(INT_MAX) {
+        for (int v = 0; v < V; v++) found[v] = Keys{} + LLONG_MAX;
+        visit((int)tree.levels.size() - 1, 0);
+    }
+    void leaf(long node) {
+        const Leaf& here = tree.leaves[node];
+        const float qx = q[0], qy = q[1], qz = q[2];
+        float d2[16];
+        int near[16], count = 0;
+        const int held = (int)std::min(16l, tree.count - node * 16);
+        for (int l = 0; l < 16; l++) d2[l] = squared(here.x[l] - qx, here.y[l] - qy, here.z[l] - qz);
+        for (int l = 0; l < 16; l++) { near[count] = l; count += (bits_of(d2[l]) <= worst) & (l < held); }
+        if (count == 0) return;
+        Keys list[V];
+        for (int v = 0; v < V; v++) list[v] = found[v];
+        for (int i = 0; i < count; i++) {
+            const Keys key = Keys{} + ((Key)bits_of(d2[near[i]]) << 32 | here.index[near[i]]);
+            for (int v = V - 1; v >= 0; v--) {
+                const Keys shifted = after(v ? list[v - 1] : Keys{} - 1, list[v]), low = shifted > key ? shifted : key;
+                list[v] = list[v] < low ? list[v] : low;
+            }
+        }
+        for (int v = 0; v < V; v++) found[v] = list[v];
+        worst = (int)(found[(k - 1) / 4][(k - 1) % 4] >> 32);
+    }
+    void visit(int level, long node) {
+        float d2[16];
+        int key[16], rank[16], sorted[16];
+        const int held = (int)std::min(16l, tree.boxes[level] - node * 16);
+        bound(tree.levels[level][node], q, d2);
+        for (int l = 0; l < 16; l++) key[l] = ((l < held ? bits_of(d2[l]) : INT_MAX) & ~15) | l;
+        for (int l = 0; l < 16; l++) rank[l] = 0;
+        for (int j = 0; j < 16; j++)
+            for (int l = 0; l < 16; l++) rank[l] += key[j] < key[l];
+        for (int l = 0; l < 16; l++) sorted[rank[l]] = key[l];
+        for (int i = 0; i < held && sorted[i] <= (worst | 15); i++) {
+            if (level == 0) leaf(node * 16 + (sorted[i] & 15));
+            else visit(level - 1, node * 16 + (sorted[i] & 15));
+        }
+    }
+};
+template <int V> static inline void search(const Tree& tree, const float* q, int k, Key* out) {
+    const Search<V> done(tree, q, k);
+    for (int i = 0; i < k; i++) out[i] = done.found[i / 4][i % 4];
+}
+static inline void search(const Tree& tree, const float* q, int k, Key* out) {
+    switch ((k + 3) / 4) {
+        case 1: return search<1>(tree, q, k, out);
+        case 2: return search<2>(tree, q, k, out);
+        case 3: return search<3>(tree, q, k, out);
+        case 4: return search<4>(tree, q, k, out);
+        case 5: case 6: return search<6>(tree, q, k, out);
+        case 7: case 8: return search<8>(tree, q, k, out);
+        default: return search<16>(tree, q, k, out);
+    }
 }
 """
 _CPU = """
 const long batch = in0_shape0, queries = in0_shape1, sources = in1_shape1, k = out0_shape2;
-const long groups = (sources + GROUP - 1) / GROUP, size = groups * GROUP;
-std::vector<float> split(batch * 3 * size, 1e18f);
-for (long b = 0; b < batch; b++)
-    for (long m = 0; m < sources; m++)
-        for (long c = 0; c < 3; c++)
-            split[((b * groups + m / GROUP) * 3 + c) * GROUP + m % 16 * 16 + m % GROUP / 16] = in1_p[(b * sources + m) * 3 + c];
+std::vector<std::unique_ptr<Tree>> trees(batch);
 #pragma omp parallel
 {
-    std::vector<float> d2(size), least(size / 16);
+    #pragma omp single
+    for (long b = 0; b < batch; b++) {
+        #pragma omp task
+        trees[b].reset(new Tree(in1_p + b * sources * 3, sources));
+    }
     #pragma omp for schedule(static)
     for (long row = 0; row < batch * queries; row++) {
-        for (long g = 0; g < groups; g++)
-            measure(&split[(row / queries * groups + g) * 3 * GROUP], in0_p + row * 3, &d2[g * GROUP], &least[g * 16]);
+        Key found[64];
+        search(*trees[row / queries], in0_p + row * 3, (int)k, found);
         float *best = out0_p + row * k, *weight = out2_p + row * k, total = 0;
-        for (long i = 0; i < k; i++)
-            out1_p[row * k + i] = std::min(sources - 1, strike_least(d2.data(), least.data(), (int)groups * 16, best[i]));
+        for (long i = 0; i < k; i++) {
+            best[i] = float_of((int)(found[i] >> 32));
+            out1_p[row * k + i] = std::min(sources - 1, (long)(found[i] & INT_MAX));
+        }
         for (long i = 0; i < k; i++) total += weight[i] = i == 0 ? 1.f : best[i] > 0.f ? best[0] / best[i] : 0.f;
         for (long i = 0; i < k; i++) weight[i] /= total;
     }

@@ -1,55 +1,108 @@
 """Farthest point sampling. Letters: B batch, N points, M picked points.
 
-Algorithm: Eldar et al., "The farthest point strategy for progressive image sampling", 1997; the start is ours.
+Algorithm: Eldar et al., "The farthest point strategy for progressive image sampling", 1997; the start is ours. On the CPU large clouds are
+sorted into compact blocks, and a block that a new pick cannot improve is skipped (the idea of Han et al., "QuickFPS", IEEE TCAD 2023);
+the picks are those of the plain loop, ties included.
 Plain twin: geometry/sampling.py. The CUDA text has not yet run on a GPU.
 """
 
 import jittor as jt
 
 from ops.kernels import require, require_float, require_shape
+from ops.point_tree import TREE_HEADER
 
-_CPU_HEADER = """
-#include <vector>
-#include <cfloat>
-#include <cmath>
+_CPU_HEADER = TREE_HEADER + """
+static const long LAZY_FROM = 4096;  // points; below, sorting costs more than it saves (measured)
+// 64 points. near: squared distance to the nearest pick, -1 in the padding of the last block. index: in the caller's order.
+struct Block { float x[64], y[64], z[64], near[64]; int index[64]; };
+struct Cloud {
+    const long count, blocks;
+    const bool lazy;      // blocks are compact: those that a new pick cannot improve are left alone
+    Lines<Block> block;
+    Lines<Boxes> boxes;   // of 16 blocks each
+    Lines<float> far;     // of each block the largest near; padded to whole groups of 16 with -1
+
+    Cloud(const float* points, long count) : count(count), blocks((count + 63) / 64), lazy(count >= LAZY_FROM), block(blocks),
+                                             boxes((blocks + 15) / 16), far(boxes.count * 16) {
+        std::vector<Spot> spots(lazy ? make_spots(points, count) : std::vector<Spot>());
+        if (lazy) sort_into_blocks(spots.data(), count, 64);
+        for (long i = 0; i < blocks * 64; i++) {
+            const long place = std::min(i, count - 1), index = lazy ? spots[place].index : place;
+            Block& to = block[i / 64];
+            to.x[i % 64] = points[index * 3];
+            to.y[i % 64] = points[index * 3 + 1];
+            to.z[i % 64] = points[index * 3 + 2];
+            to.index[i % 64] = (int)index;
+        }
+        forget();
+        for (long k = 0; lazy && k < blocks; k++) {
+            const float* axes[3] = {block[k].x, block[k].y, block[k].z};
+            for (int c = 0; c < 3; c++) boxes[k / 16].low[c][k % 16] = *std::min_element(axes[c], axes[c] + 64);
+            for (int c = 0; c < 3; c++) boxes[k / 16].high[c][k % 16] = *std::max_element(axes[c], axes[c] + 64);
+        }
+    }
+    void forget() {
+        for (long i = 0; i < blocks * 64; i++) block[i / 64].near[i % 64] = i < count ? FLT_MAX : -1.f;
+        for (long k = 0; k < far.count; k++) far[k] = k < blocks ? FLT_MAX : -1.f;
+    }
+    // Lowers near by the distances to q. Returns the largest that is left. One machine code for all paths: all see the same bits.
+    __attribute__((noinline)) float update(long first, long last, const float* q) {
+        const float qx = q[0], qy = q[1], qz = q[2];
+        float all = -1.f;
+        for (long k = first; k <= last; k++) {
+            Block& here = block[k];
+            float most = -1.f;
+            for (int i = 0; i < 64; i++) {
+                const float d2 = squared(here.x[i] - qx, here.y[i] - qy, here.z[i] - qz);
+                const float near = d2 < here.near[i] ? d2 : here.near[i];
+                here.near[i] = near;
+                most = near > most ? near : most;
+            }
+            far[k] = most;
+            all = most > all ? most : all;
+        }
+        return all;
+    }
+    float approach(const float* q) {
+        if (!lazy) return update(0, blocks - 1, q);
+        for (long g = 0; g < boxes.count; g++) {
+            float d2[16];
+            int hit[16], hits = 0;
+            bound(boxes[g], q, d2);
+            for (int l = 0; l < 16; l++) { hit[hits] = l; hits += d2[l] < far[g * 16 + l]; }
+            for (int h = 0; h < hits; h++) update(g * 16 + hit[h], g * 16 + hit[h], q);
+        }
+        float all = -1.f;
+        for (long k = 0; k < far.count; k++) all = std::max(all, far[k]);
+        return all;
+    }
+    // The smallest index of those whose near is `most`, which is the largest.
+    int farthest(float most) const {
+        if (most <= 0.f) return 0;  // every position is picked: all points tie
+        long k = 0, i = 0;
+        while (k < blocks - 1 && far[k] != most) k++;
+        while (i < 63 && block[k].near[i] != most) i++;
+        int found = block[k].index[i];
+        for (; lazy && k < blocks; k++)  // without, the caller's order is kept, and later places hold larger indices
+            if (far[k] == most)
+                for (i = 0; i < 64; i++) found = std::min(found, block[k].near[i] == most ? block[k].index[i] : INT_MAX);
+        return found;
+    }
+};
 """
-# near[i]: squared distance of point i to the nearest pick, updated and maximised in blocks of 64 (vectorised); the pick is then the
-# first point of the first block that reaches the maximum. Padding repeats point 0 in place but is kept at distance -1: never picked.
 _CPU = """
-const long batch = in0_shape0, points = in0_shape1, count = out0_shape1, padded = (points + 63) / 64 * 64, blocks = padded / 64;
+const long batch = in0_shape0, points = in0_shape1, count = out0_shape1;
 #pragma omp parallel for schedule(static)
 for (long b = 0; b < batch; b++) {
     const float* p = in0_p + b * points * 3;
     int* picked = out0_p + b * count;
-    std::vector<float> room(4 * padded, 0.f), block_far(blocks);
-    float *x = &room[0], *y = x + padded, *z = y + padded, *near = z + padded;
+    Cloud cloud(p, points);
     double sum[3] = {0, 0, 0};
-    for (long i = 0; i < points; i++) {
-        x[i] = p[i * 3]; y[i] = p[i * 3 + 1]; z[i] = p[i * 3 + 2];
-        sum[0] += x[i]; sum[1] += y[i]; sum[2] += z[i];
-    }
-    float cx = (float)(sum[0] / points), cy = (float)(sum[1] / points), cz = (float)(sum[2] / points);
-    for (long i = 0; i < padded; i++) near[i] = i < points ? FLT_MAX : -1.f;
-    for (long step = 0; step < count; step++) {
-        float far = -2.f;
-        for (long k = 0; k < blocks; k++) {
-            float most = -2.f;
-            for (long i = k * 64; i < k * 64 + 64; i++) {
-                const float dx = x[i] - cx, dy = y[i] - cy, dz = z[i] - cz, d2 = dx * dx + dy * dy + dz * dz;
-                near[i] = d2 < near[i] ? d2 : near[i];
-                most = near[i] > most ? near[i] : most;
-            }
-            block_far[k] = most;
-            far = most > far ? most : far;
-        }
-        long k = 0;
-        while (k < blocks - 1 && block_far[k] < far) k++;
-        long at = k * 64;
-        while (at < points - 1 && near[at] < far) at++;
-        picked[step] = (int)at;
-        cx = x[at]; cy = y[at]; cz = z[at];
-        if (step == 0) for (long i = 0; i < points; i++) near[i] = FLT_MAX;
-    }
+    for (long i = 0; i < points; i++) for (int c = 0; c < 3; c++) sum[c] += p[i * 3 + c];
+    const float centre[3] = {(float)(sum[0] / points), (float)(sum[1] / points), (float)(sum[2] / points)};
+    picked[0] = cloud.farthest(cloud.approach(centre));
+    cloud.forget();
+    for (long step = 1; step < count; step++) picked[step] = cloud.farthest(cloud.approach(p + picked[step - 1] * 3));
 }
 """
 

@@ -71,6 +71,62 @@ def test_ties_go_to_the_smaller_index():
     assert (d2 == 0).all()
 
 
+def whole_numbers(kind, count):
+    """Clouds whose squared distances are exact in float32, so that ties are ties for the twin too."""
+    rng = np.random.default_rng(15)
+    grid = rng.integers(0, 12, (count, 3))                      # many ties, many doubles
+    if kind == "clusters":
+        grid = rng.integers(-1, 2, (count, 3)) + 500 * rng.integers(0, 2, (count, 3))
+    elif kind == "outliers":
+        grid[::97] = rng.choice([-1000, 1000], (len(grid[::97]), 3))
+    elif kind == "all equal":
+        grid[:] = 7
+    elif kind == "flat":
+        grid[:, 1:] = 3
+    return grid[None].astype("float32")
+
+
+@pytest.mark.parametrize("kind", ["grid", "clusters", "outliers", "all equal", "flat"])
+@pytest.mark.parametrize("sources, k", [(3, 3), (16, 9), (17, 16), (257, 5), (900, 24), (4200, 16), (900, 64)])
+def test_all_levels_of_the_tree_keep_the_rule_for_ties(kind, sources, k):
+    source = whole_numbers(kind, sources)
+    query = np.concatenate([source[:, :60], source[:, -40:] + 1, np.array([[[1500, -1500, 0], [-2, 5, 1500]]], "float32")], 1)
+    d2, idx = run(knn, query, source, k)
+    want_d2, want_idx = twin_knn(query, source, k)
+    assert (idx == want_idx).all()
+    np.testing.assert_allclose(d2, want_d2, rtol=1e-6)
+
+
+def test_large_and_tiny_scales_find_the_same():
+    query, source = cloud(16, 1, 50, 3), cloud(17, 1, 3000, 3)
+    want = run(knn, query, source, 7)[1]
+    for scale in (2.0 ** 40, 2.0 ** -40):
+        assert (run(knn, query * np.float32(scale), source * np.float32(scale), 7)[1] == want).all()
+
+
+def test_a_position_that_is_not_a_number_neither_crashes_nor_leads_astray():
+    query, source = cloud(18, 1, 30, 3), cloud(19, 1, 500, 3)
+    query[0, 3], source[0, 100:140] = np.nan, np.nan
+    idx = run(knn, query, source, 8)[1]
+    assert (idx >= 0).all() and (idx < 500).all()
+    assert (run(knn, query, np.full_like(source, np.nan), 8)[1] < 500).all()
+
+
+def test_the_number_of_threads_changes_nothing(with_threads):
+    query, source = cloud(20, 2, 400, 3), cloud(21, 2, 6000, 3)
+    one, two = (with_threads(threads, run, three_nearest, query, source) for threads in (1, 2))
+    assert all((a == b).all() for a, b in zip(one, two))
+
+
+@pytest.mark.gpu
+def test_cuda_agrees_with_the_cpu(on_both):
+    query, source = cloud(22, 2, 90, 3), cloud(23, 2, 700, 3)
+    for cpu, cuda in zip(*on_both(run, three_nearest, query, source)):
+        np.testing.assert_allclose(cuda, cpu, atol=1e-5)
+    for cpu, cuda in zip(*on_both(run, knn, whole_numbers("grid", 700), whole_numbers("grid", 700), 16)):
+        assert (cpu == cuda).all()
+
+
 def test_coincident_points_take_all_the_weight():
     source = cloud(5, 1, 30, 3)
     idx, weight = run(three_nearest, source, source)

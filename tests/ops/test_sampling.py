@@ -44,6 +44,44 @@ def test_agrees_with_twin(points, count):
     assert got.tolist() == [geometry.sampling.farthest_point_sample(p, count).tolist() for p in batch]
 
 
+@pytest.mark.parametrize("kind", ["smooth", "grid", "clusters", "outliers"])
+@pytest.mark.parametrize("points, count", [(900, 400), (4096, 500), (5001, 700)])
+def test_blocks_that_are_skipped_change_no_pick(kind, points, count):
+    rng = np.random.default_rng(7)
+    batch = np.round(8 * cloud(8, 2, points, 3)) if kind != "smooth" else cloud(8, 2, points, 3)  # whole numbers: ties are exact
+    if kind == "clusters":
+        batch = np.clip(batch, -2, 2) + 300 * rng.integers(0, 3, (2, points, 1)).astype("float32")
+    if kind == "outliers":
+        batch[:, ::211] *= 16
+    assert run(batch, count).tolist() == [twin(p, count) for p in batch]
+
+
+def test_a_large_cloud_of_few_positions():
+    points = np.tile(cloud(9, 1, 7, 3), (1, 700, 1))
+    picks = run(points, 12)[0]
+    assert sorted(picks[:7]) == list(range(7)) and (picks[7:] == 0).all()
+    assert run(np.ones((1, 4500, 3), "float32"), 3).tolist() == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize("points", [200, 5000])
+def test_a_position_that_is_not_a_number_gives_picks_in_range(points):
+    batch = cloud(10, 1, points, 3)
+    batch[0, 50:90] = np.nan
+    picks = run(batch, 60)
+    assert (picks >= 0).all() and (picks < points).all()
+
+
+def test_the_number_of_threads_changes_nothing(with_threads):
+    points = cloud(11, 3, 4500, 3)
+    assert (with_threads(1, run, points, 100) == with_threads(2, run, points, 100)).all()
+
+
+@pytest.mark.gpu
+def test_cuda_agrees_with_the_cpu(on_both):
+    cpu, cuda = on_both(run, np.round(8 * cloud(12, 2, 3000, 3)), 300)
+    assert (cpu == cuda).all()
+
+
 def test_picks_all_once_when_count_is_all():
     assert sorted(run(cloud(1, 1, 130, 3), 130)[0].tolist()) == list(range(130))
 
