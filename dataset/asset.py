@@ -57,6 +57,11 @@ class Asset:
     def has_faces(self) -> bool:
         return self.faces_F3 is not None and len(self.faces_F3) > 0
 
+    @property
+    def posable(self) -> bool:
+        """Whether there are weights to pose it by."""
+        return self.skin_VJ is not None
+
     def local_J44(self) -> np.ndarray:
         """Rest frames (J, 4, 4) float64; identity rotations at the joints when the file has none.
 

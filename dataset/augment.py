@@ -6,10 +6,12 @@ Clutter, PointDensity, Jitter, NormalDropout. Letters: V vertices, N points, J j
 """
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from dataset.asset import Asset
+from dataset.body import Body
 from dataset.format import FULL_NAMES, skeleton
 from dataset.poses import Bank, PoseBank, TrackBank, procedural_bank
 from dataset.sampler import Sample
@@ -17,7 +19,7 @@ from dataset.stretch import Proportions, stretch_transforms
 from geometry.kinematics import forward_kinematics, homogeneous, rotation_uniform, rotvec_to_matrix
 from geometry.normals import normalize
 from geometry.similarity import Similarity
-from geometry.skinning import linear_blend_skinning, skin_normals, skin_transforms
+from geometry.skinning import linear_blend_skinning, skin_normals
 
 __all__ = ["Draw", "RestPose", "RandomPose", "MocapPose", "BoneStretch", "Rotate", "Mirror", "Clutter", "PointDensity", "Jitter",
            "NormalDropout", "Mix", "PRETRAIN", "FINETUNE", "PoseBank", "TrackBank", "procedural_bank", "JOINT_LIMITS"]
@@ -43,9 +45,9 @@ _CLUTTER_JOINTS = tuple(FULL_NAMES.index(name) for name in ("head", "upper_chest
 class Draw:
     """A rigged character in the network's frame and what has been decided for it: proportions, then pose, turn, mirror.
 
-    stretch_J34: affine maps of the rest pose. basis_J44: the pose, in the rest frames. turn_33: the whole cloud. Each None: nothing.
+    asset: an Asset, or the Body of one, which can be drawn from but not realised. stretch_J34: affine maps of the rest pose. basis_J44: the pose, in the rest frames. turn_33: the whole cloud. Each None: nothing.
     """
-    asset: Asset
+    asset: Asset | Body
     basis_J44: np.ndarray | None = None
     stretch_J34: np.ndarray | None = None
     turn_33: np.ndarray | None = None
@@ -53,8 +55,9 @@ class Draw:
 
     def rest_J44(self) -> np.ndarray:
         """Rest frames after the stretch: joints moved, bone axes kept."""
-        local_J44 = self.asset.local_J44().copy()
+        local_J44 = self.asset.local_J44()
         if self.stretch_J34 is not None:
+            local_J44 = local_J44.copy()
             local_J44[:, :3, 3] = self._stretched(local_J44[:, :3, 3])
         return local_J44
 
@@ -67,10 +70,13 @@ class Draw:
         Stretch, pose and turn in one; the mirror comes after, on what these give.
         """
         local_J44 = self.rest_J44()
-        pose_J44 = local_J44 if self.basis_J44 is None else forward_kinematics(self.asset.parents, local_J44, self.basis_J44)
+        inverse_J44 = np.linalg.inv(local_J44)
+        pose_J44 = local_J44
+        if self.basis_J44 is not None:
+            pose_J44 = forward_kinematics(self.asset.parents, local_J44, self.basis_J44, inverse_J44)
         if self.turn_33 is not None:
             pose_J44 = homogeneous(self.turn_33) @ pose_J44
-        transforms_J44 = skin_transforms(pose_J44, local_J44)
+        transforms_J44 = pose_J44 @ inverse_J44
         if self.stretch_J34 is not None:
             transforms_J44 = transforms_J44 @ homogeneous(self.stretch_J34[:, :, :3], self.stretch_J34[:, :, 3])
         return transforms_J44, pose_J44
@@ -198,23 +204,46 @@ class Clutter:
     def __call__(self, sample: Sample, joints_J3: np.ndarray, rng: np.random.Generator) -> Sample:
         if sample.skin_NJ is None or rng.random() >= self.p:
             return sample
-        total = len(sample.points_N3)
-        rows = rng.permutation(total)[:rng.integers(1, max(2, int(total * self.share) + 1))]
-        size = float(np.ptp(sample.points_N3, axis=0).max())
+        shells = self.shells(sample.points_N3, joints_J3, rng)
         points_N3, skin_NJ = sample.points_N3.copy(), sample.skin_NJ.copy()
         normals_N3, corner_N3 = None if sample.normals_N3 is None else sample.normals_N3.copy(), sample.corner_N3.copy()
+        points_N3[shells.rows_S], corner_N3[shells.rows_S] = shells.points_S3, -1
+        skin_NJ[shells.rows_S], skin_NJ[shells.rows_S, shells.joint_S] = 0.0, 1.0
+        if normals_N3 is not None:
+            normals_N3[shells.rows_S] = shells.normals_S3
+        return Sample(points_N3, normals_N3, skin_NJ, corner_N3, sample.bary_N3)
+
+    def shells(self, points_N3: np.ndarray, joints_J3: np.ndarray, rng: np.random.Generator) -> "Shells":
+        """What to put in the place of which of these points in the rest pose."""
+        rows = rng.permutation(len(points_N3))[:rng.integers(1, max(2, int(len(points_N3) * self.share) + 1))]
+        size = float(np.ptp(points_N3, axis=0).max())
+        parts = []
         for part in np.array_split(rows, rng.integers(1, 4)):
             joint = int(rng.choice(_CLUTTER_JOINTS))
             radius_3 = size * rng.uniform(self.radius_low, self.radius_high, 3)
             turn_33 = rotation_uniform(rng)
             centre_3 = joints_J3[joint] + normalize(rng.normal(size=3)) * radius_3.max() * rng.uniform(0.5, 1.5)
             sphere_K3 = normalize(rng.normal(size=(len(part), 3)))
-            points_N3[part] = centre_3 + (sphere_K3 * radius_3) @ turn_33.T
-            skin_NJ[part], corner_N3[part] = 0.0, -1
-            skin_NJ[part, joint] = 1.0
-            if normals_N3 is not None:
-                normals_N3[part] = normalize(sphere_K3 / radius_3) @ turn_33.T
-        return Sample(points_N3, normals_N3, skin_NJ, corner_N3, sample.bary_N3)
+            parts.append(Shells(part, np.full(len(part), joint), centre_3 + (sphere_K3 * radius_3) @ turn_33.T,
+                                normalize(sphere_K3 / radius_3) @ turn_33.T))
+        return Shells(*(np.concatenate(values) for values in zip(*parts)))
+
+
+class Shells(NamedTuple):
+    """Points of clutter: the rows of the sample that they take, their joints, and where they lie in the rest pose."""
+    rows_S: np.ndarray
+    joint_S: np.ndarray
+    points_S3: np.ndarray
+    normals_S3: np.ndarray
+
+    def among(self, kept_N: np.ndarray) -> "Shells":
+        """What is left of them when a sample keeps these rows, in this order."""
+        place = np.full(max(kept_N.max(), self.rows_S.max()) + 1, -1)
+        place[self.rows_S] = np.arange(len(self.rows_S))
+        left_N = place[kept_N]
+        rows_S = np.flatnonzero(left_N >= 0)
+        chosen_S = left_N[rows_S]
+        return Shells(rows_S, self.joint_S[chosen_S], self.points_S3[chosen_S], self.normals_S3[chosen_S])
 
 
 @dataclass(frozen=True)
@@ -281,10 +310,10 @@ class Mix:
         u = rng.random()
         return "rest" if u < self.rest else "random" if u < self.rest + self.random else "mocap"
 
-    def __call__(self, asset: Asset, rng: np.random.Generator) -> Draw:
+    def __call__(self, asset: Asset | Body, rng: np.random.Generator) -> Draw:
         """All decisions for one draw. A character without weights stays at rest: it can only turn and be mirrored."""
         kind, draw = self.pose_kind(rng), Draw(asset)
-        if asset.skin_VJ is not None:
+        if asset.posable:
             draw = self.stretch(draw, rng)
             draw = {"rest": RestPose(), "random": self.random_pose, "mocap": self.mocap_pose}[kind](draw, rng)
         return self.mirror(self.rotate(draw, rng), rng)

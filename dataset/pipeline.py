@@ -1,7 +1,8 @@
 """From a character to one training sample, fast, and the worker process that does it beside the trainer. No Jittor here.
 
-The mesh is posed by one float32 product, skin_VJ @ transforms_J12, which gives the bounding box and the sampled points; normals
-follow on the sampled points only. `Draw.realise` is the exact, slow twin. Letters: B batch, V vertices, N points, J joints.
+Points are drawn on the rest mesh (uniform by rest area); then only the corners of their triangles are posed, in float32, and what the
+bounding box needs beyond them (dataset/body.py); skin and normals follow on the points. `Draw.realise` is the exact, slow twin.
+Letters: B batch, V vertices, N points, J joints.
 """
 
 import os
@@ -11,42 +12,40 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
 from dataset.asset import Asset, AssetError, merge_fingers
-from dataset.augment import Draw, Mix, Mirror, PointDensity
+from dataset.augment import Draw, Mix, Mirror, PointDensity, Shells
+from dataset.body import Body, SparseRows
 from dataset.format import skeleton
-from dataset.sampler import Sample, Sampler, Surface, blend
-from geometry.normals import normalize
+from dataset.prepared import PreparedAssets
+from dataset.sampler import Sampler, blend
 from geometry.similarity import fit_box
-from geometry.skinning import cofactor
 
 Batch = dict[str, np.ndarray | list[str]]
 _TRAIN, _ORDER, _VALIDATION = 0, 1, 2      # streams of random numbers that never meet
+_COLLAPSED = 1e-12      # length of a turned normal, from a unit one: below, the blend has no inside
 
 
-def pose_vertices(asset: Asset, transforms_J44: np.ndarray) -> np.ndarray:
-    """(3, V) float32: the vertices under blended transforms; for a character without weights, under the first joint's."""
-    x, y, z = np.asarray(asset.vertices_V3, np.float32).T
-    flat_12J = transforms_J44[:, :3, :].reshape(-1, 12).T.astype(np.float32)
-    # rows of 12 x V, so that the sums below run over contiguous memory
-    blend_12V = flat_12J @ asset.skin_VJ.T if asset.skin_VJ is not None else flat_12J[:, :1]
-    row = blend_12V.reshape(3, 4, -1)
-    return row[:, 0] * x + row[:, 1] * y + row[:, 2] * z + row[:, 3]
-
-
-def pose_normals(normals_N3: np.ndarray, skin_NJ: np.ndarray | None, transforms_J44: np.ndarray) -> np.ndarray:
-    """(N, 3) unit normals under the cofactor of the blended 3x3 part (as geometry.skinning.skin_normals)."""
-    matrix_J9 = transforms_J44[:, :3, :3].reshape(-1, 9)
-    matrix_N33 = (matrix_J9[:1] if skin_NJ is None else skin_NJ @ matrix_J9).reshape(-1, 3, 3)
-    turned_N3 = normalize((cofactor(matrix_N33) * normals_N3[:, None, :]).sum(-1))
-    return np.where((turned_N3 == 0).all(-1, keepdims=True), normals_N3, turned_N3)
+def pose_normals(normals_N3: np.ndarray, skin_NJ: np.ndarray, transforms_J12: np.ndarray) -> np.ndarray:
+    """(N, 3) float32 unit normals under the cofactor of the blended 3x3 part (as geometry.skinning.skin_normals)."""
+    matrix_J9 = transforms_J12.reshape(-1, 3, 4)[:, :, :3].reshape(-1, 9)
+    a, b, c, d, e, f, g, h, i = np.ascontiguousarray((skin_NJ @ matrix_J9).T)
+    x, y, z = np.ascontiguousarray(normals_N3.T)
+    turned_3N = np.stack([(e * i - f * h) * x + (f * g - d * i) * y + (d * h - e * g) * z,
+                          (c * h - b * i) * x + (a * i - c * g) * y + (b * g - a * h) * z,
+                          (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z])
+    length_N = np.sqrt((turned_3N * turned_3N).sum(0))
+    good_N = length_N > _COLLAPSED
+    turned_3N /= np.where(good_N, length_N, 1)
+    return np.where(good_N, turned_3N, normals_N3.T).T
 
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A sample after the pose: positions in the character's units, rest skin, the joints and the box of the whole mesh."""
+    """A sample after the pose: positions in the character's units, skin, the joints and the box of the whole mesh."""
     points_N3: np.ndarray
     normals_N3: np.ndarray | None
     skin_NJ: np.ndarray | None
@@ -55,40 +54,71 @@ class Posed:
     high_3: np.ndarray
 
 
-def pose_sample(draw: Draw, surface: Surface | None, sampler: Sampler, mix: Mix, rng: np.random.Generator) -> Posed:
-    """Draw points on the rest mesh, add clutter, move all, and mirror at the end."""
-    asset = draw.asset
+def pose_sample(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.random.Generator) -> Posed:
+    """Draw points on the rest mesh, add clutter, move all, and mirror at the end. draw: of this body or of the asset it was made of."""
     thin = rng.random() < mix.density.p
     wide = replace(sampler, count=2 * sampler.count) if thin else sampler
-    corner_N3, bary_N3 = wide.places(len(asset.vertices_V3), asset.faces_F3, surface, rng)
-    bary_N3 = bary_N3.astype(np.float32)
-    sample = Sample(blend(asset.vertices_V3, corner_N3, bary_N3),
-                    None if asset.normals_V3 is None else blend(asset.normals_V3, corner_N3, bary_N3),
-                    None if asset.skin_VJ is None else blend(asset.skin_VJ, corner_N3, bary_N3), corner_N3, bary_N3)
-    sample = mix.clutter(sample, asset.joints_J3, rng)
+    corner_N3, bary_N3 = wide.places(len(body.vertices_V3), body.faces_F3, body.surface, rng)
+    bary_N3, shells = bary_N3.astype(np.float32), None
+    if body.has_skin and rng.random() < mix.clutter.p:
+        shells = mix.clutter.shells(blend(body.vertices_V3, corner_N3, bary_N3), body.joints_J3, rng)
     transforms_J44, pose_J44 = draw.move()
-    posed_3V = pose_vertices(asset, transforms_J44)
-    points_N3 = blend(posed_3V.T, sample.corner_N3, bary_N3)
-    rigid = sample.corner_N3[:, 0] < 0
-    if rigid.any():
-        move_K44 = transforms_J44[sample.skin_NJ[rigid].argmax(1)]
-        points_N3[rigid] = (move_K44[:, :3, :3] @ sample.points_N3[rigid][:, :, None])[..., 0] + move_K44[:, :3, 3]
-    low_3, high_3 = np.minimum(posed_3V.min(1), points_N3.min(0)), np.maximum(posed_3V.max(1), points_N3.max(0))
-    normals_N3 = None if sample.normals_N3 is None else pose_normals(sample.normals_N3, sample.skin_NJ, transforms_J44)
-    posed = Posed(points_N3, normals_N3, sample.skin_NJ, pose_J44[:, :3, 3], low_3, high_3)
+    transforms_J12 = transforms_J44[:, :3].reshape(-1, 12).astype(np.float32)
+    rows = _corner_rows(body, corner_N3, bary_N3)
+    corner_3N3 = body.posed(corner_N3.ravel(), rows, transforms_J12).reshape(3, -1, 3)
+    points_3N = np.einsum("ank,nk->an", corner_3N3, bary_N3)
+    if shells is not None:
+        move_S44 = transforms_J44[shells.joint_S]
+        points_3N[:, shells.rows_S] = ((move_S44[:, :3, :3] @ shells.points_S3[:, :, None])[..., 0] + move_S44[:, :3, 3]).T
+    near_3M = np.concatenate([corner_3N3[:, :, 0], points_3N], axis=1)
+    low_3, high_3 = body.widened(transforms_J12, near_3M.min(1), near_3M.max(1))
     if thin:
-        kept = mix.density.keep(points_N3, sampler.count, rng)
-        posed = replace(posed, points_N3=points_N3[kept], normals_N3=None if normals_N3 is None else normals_N3[kept],
-                        skin_NJ=None if posed.skin_NJ is None else posed.skin_NJ[kept])
+        kept = mix.density.keep(points_3N.T, sampler.count, rng)
+        points_3N, corner_N3, bary_N3 = points_3N[:, kept], corner_N3[kept], bary_N3[kept]
+        rows, shells = _corner_rows(body, corner_N3, bary_N3), None if shells is None else shells.among(kept)
+    skin_NJ, normals_N3 = _carried(body, corner_N3, bary_N3, rows, shells, transforms_J12, draw.mirrored)
+    posed = Posed(points_3N.T, normals_N3, skin_NJ, pose_J44[:, :3, 3], low_3, high_3)
     return _mirrored(posed) if draw.mirrored else posed
 
 
+def _corner_rows(body: Body, corner_N3: np.ndarray, bary_N3: np.ndarray) -> SparseRows:
+    """The weights of the corners that count: the first one always."""
+    wanted_N3 = bary_N3 > 0
+    wanted_N3[:, 0] = True
+    return body.skin.rows(corner_N3.ravel(), wanted_N3.ravel())
+
+
+def _carried(body: Body, corner_N3: np.ndarray, bary_N3: np.ndarray, rows: SparseRows, shells: Shells | None,
+             transforms_J12: np.ndarray, mirrored: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """(skin_NJ, normals_N3) float32: weights with left and right joints in each other's columns where mirrored, normals posed."""
+    order_J = np.array(skeleton(body.joint_count).mirror, np.int32) if mirrored else None
+    skin_NJ = rows.corners_joined(bary_N3, order_J)
+    if shells is not None:
+        skin_NJ[shells.rows_S] = 0.0
+        skin_NJ[shells.rows_S, shells.joint_S if order_J is None else order_J[shells.joint_S]] = 1.0
+    if body.normals_V3 is None:
+        return skin_NJ if body.has_skin else None, None
+    corner_N33 = body.normals_V3[corner_N3].astype(np.float32)
+    normals_N3 = np.einsum("nka,nk->na", corner_N33, bary_N3)
+    if shells is not None:
+        normals_N3[shells.rows_S] = shells.normals_S3
+    normals_N3 = pose_normals(normals_N3, skin_NJ, transforms_J12 if order_J is None else transforms_J12[order_J])
+    return skin_NJ if body.has_skin else None, normals_N3
+
+
 def _mirrored(posed: Posed) -> Posed:
+    """Positions, normals, joints and box; the skin is so already."""
     flip_3, order = np.array([-1.0, 1.0, 1.0]), list(skeleton(len(posed.joints_J3)).mirror)
     low_3, high_3 = posed.low_3.copy(), posed.high_3.copy()
     low_3[0], high_3[0] = -posed.high_3[0], -posed.low_3[0]
     return Posed(posed.points_N3 * flip_3, None if posed.normals_N3 is None else posed.normals_N3 * flip_3,
-                 None if posed.skin_NJ is None else posed.skin_NJ[:, order], posed.joints_J3[order] * flip_3, low_3, high_3)
+                 posed.skin_NJ, posed.joints_J3[order] * flip_3, low_3, high_3)
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """In which order an epoch goes through the assets."""
+    return np.random.default_rng([seed, _ORDER, epoch]).permutation(count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +149,15 @@ class Pipeline:
     def __getstate__(self):
         return {**self.__dict__, "_ready": {}}
 
-    def rig_and_surface(self, index: int) -> tuple[Asset, Surface | None]:
+    def body(self, index: int) -> Body:
         """One asset, checked for what training needs, in the network's frame. In-memory assets are made ready once."""
-        if hasattr(self.assets, "surface"):
-            return self.assets[index], self.assets.surface(index)
+        if isinstance(self.assets, PreparedAssets):
+            return self.assets.body(index)
         if index not in self._ready:
             asset = self.assets[index].in_network_frame()
             if asset.joint_count not in (22, 52):
                 raise AssetError(f"{asset.source}: has {asset.joint_count} joints; training needs the contest's 22 or 52")
-            asset = replace(asset, parents=skeleton(asset.joint_count).parents)
-            self._ready[index] = asset, Surface.of(asset)
+            self._ready[index] = Body.of(replace(asset, parents=skeleton(asset.joint_count).parents))
         return self._ready[index]
 
     def pick(self, step: int, slot: int, rng: np.random.Generator) -> int:
@@ -138,7 +167,7 @@ class Pipeline:
             start, stop, _ = self.group_weights[rng.choice(len(weight_G), p=weight_G / weight_G.sum())]
             return int(rng.integers(start, stop))
         epoch, place = divmod(step * self.batch + slot, len(self.assets))
-        return int(np.random.default_rng([self.seed, _ORDER, epoch]).permutation(len(self.assets))[place])
+        return int(_order(self.seed, epoch, len(self.assets))[place])
 
     def train_sample(self, step: int, slot: int) -> tuple[dict[str, np.ndarray], str]:
         """One training sample as arrays, and its asset's source for messages."""
@@ -154,26 +183,26 @@ class Pipeline:
         return self._sample(index, plain, np.random.default_rng([self.seed, _VALIDATION, index, view]))
 
     def _sample(self, index: int, mix: Mix, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], str]:
-        asset, surface = self.rig_and_surface(index)
+        body = self.body(index)
         try:
-            posed = pose_sample(mix(asset, rng), surface, self.sampler, mix, rng)
+            posed = pose_sample(mix(body, rng), body, self.sampler, mix, rng)
             to_box = fit_box(np.stack([posed.low_3, posed.high_3]))
         except AssetError:
             raise
         except ValueError as error:
-            raise AssetError(f"{asset.source}: cannot be posed and sampled ({error}); run dataset.asset.check on it") from error
+            raise AssetError(f"{body.source}: cannot be posed and sampled ({error}); run dataset.asset.check on it") from error
         seen = posed.normals_N3 is not None and not mix.normal_dropout(rng)
-        joints_J3, mask_J, skin_NJ, skin_mask = _targets(asset, posed, self.joints)
+        joints_J3, mask_J, skin_NJ, skin_mask = _targets(body, posed, self.joints)
         sample = {"points": mix.jitter(to_box.apply(posed.points_N3), rng),
                   "normals": posed.normals_N3 if seen else np.zeros_like(posed.points_N3), "has_normals": float(seen),
                   "joints": to_box.apply(joints_J3) * mask_J[:, None], "joint_mask": mask_J, "skin": skin_NJ, "skin_mask": skin_mask}
-        return {key: np.asarray(value, np.float32) for key, value in sample.items()}, asset.source
+        return {key: np.asarray(value, np.float32) for key, value in sample.items()}, body.source
 
     def train_batch(self, step: int, slots: Sequence[int]) -> Batch:
         return stack([self.train_sample(step, slot) for slot in slots])
 
 
-def _targets(asset: Asset, posed: Posed, joints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def _targets(body: Body, posed: Posed, joints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """(joints_J3, joint_mask_J, skin_NJ, skin_mask) with J = what the network predicts.
 
     A 22-joint character under a 52-joint network: fingers are masked out, and so is its skin, whose hand holds the fingers' weight.
@@ -182,7 +211,7 @@ def _targets(asset: Asset, posed: Posed, joints: int) -> tuple[np.ndarray, np.nd
     joints_J3, mask_J = np.zeros((joints, 3)), np.zeros(joints)
     both = min(known, joints)
     joints_J3[:both] = posed.joints_J3[:both]
-    valid_J = np.ones(known) if asset.joint_valid_J is None else asset.joint_valid_J
+    valid_J = np.ones(known) if body.joint_valid_J is None else body.joint_valid_J
     # a mirrored draw swaps sides, and validity is a property of the rig's convention, the same on both
     mask_J[:both] = np.minimum(valid_J, valid_J[list(skeleton(known).mirror)])[:both]
     if posed.skin_NJ is None:
@@ -192,7 +221,7 @@ def _targets(asset: Asset, posed: Posed, joints: int) -> tuple[np.ndarray, np.nd
         skin_NJ = merge_fingers(skin_NJ)
     elif known < joints:
         skin_NJ = np.pad(skin_NJ, ((0, 0), (0, joints - known)))
-    return joints_J3, mask_J, skin_NJ, float(asset.skin_valid and known >= joints)
+    return joints_J3, mask_J, skin_NJ, float(body.skin_valid and known >= joints)
 
 
 def stack(samples: Sequence[tuple[dict[str, np.ndarray], str]]) -> Batch:

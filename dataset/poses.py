@@ -33,6 +33,7 @@ def _aims() -> dict[int, tuple[int, int, tuple[float, float, float]]]:
     return aims
 
 
+_BODY_OF_J = np.array([*range(22), *(FINGER_TO_HAND[j] for j in range(22, len(FULL_NAMES)))])
 T_AIMS = {52: _aims(), 22: {j: aim for j, aim in _aims().items() if j < 22}}
 
 
@@ -76,7 +77,7 @@ class PoseBank:
         turn_J33 = np.asarray(self.rotations_TJ33[frame], np.float64)[self._order]
         if self.up == "y":
             turn_J33 = Y_UP_TO_Z_UP @ turn_J33 @ Y_UP_TO_Z_UP.T
-        return turn_J33 if joint_count == 22 else turn_J33[[*range(22), *(FINGER_TO_HAND[j] for j in range(22, joint_count))]]
+        return turn_J33[_BODY_OF_J[:joint_count]]
 
     def basis(self, frame: int, parents: tuple, joints_J3: np.ndarray, local_J44: np.ndarray) -> np.ndarray:
         """matrix_basis (J, 4, 4) that brings a character in the network's frame into this frame's pose."""

@@ -1,8 +1,9 @@
 """Characters prepared once: flat binary arrays that every worker maps into memory instead of reading .npz files per draw.
 
 A folder holds one .bin per array (all assets end to end) and index.json with shapes, offsets and a BLAKE2b hash of every file, checked
-on load. All assets are in the network's frame (Z up). Skin is sparse: the TOP largest weights of a vertex, renormalised.
-Letters: A assets, V vertices, F faces, J joints.
+on load. All assets are in the network's frame (Z up). Skin is sparse: of the TOP largest weights of a vertex those that are not zero,
+renormalised. What drawing and posing would else compute for every sample lies there too: running sums of the faces' areas, and the
+blocks of dataset/body.py. Letters: A assets, V vertices, F faces, E entries of the sparse skin, J joints.
 """
 
 import hashlib
@@ -16,29 +17,37 @@ from pathlib import Path
 import numpy as np
 
 from dataset.asset import Asset, AssetError, check
+from dataset.body import BLOCK, Blocks, Body, SparseSkin
 from dataset.format import skeleton
 from dataset.sampler import Surface
 from geometry.normals import vertex_normals
 
-VERSION = 1
+VERSION = 2
 TOP = 8
-# array -> (type on disk, trailing shape); joints and rest frames are padded to 52 rows
-_ARRAYS = {"vertices": ("<f4", (3,)), "normals": ("<f2", (3,)), "skin_joint": ("|u1", (TOP,)), "skin_weight": ("<f2", (TOP,)),
-           "faces": ("<i4", (3,)), "area": ("<f4", ()), "hand": ("|b1", ()),
+# array -> (type on disk, trailing shape); joints and rest frames are padded to 52 rows, skin_start counts from the asset's first entry
+_ARRAYS = {"vertices": ("<f4", (3,)), "normals": ("<f2", (3,)), "skin_start": ("<i4", ()), "skin_count": ("|u1", ()),
+           "skin_joint": ("|u1", ()), "skin_weight": ("<f4", ()),
+           "faces": ("<i4", (3,)), "area_total": ("<f8", ()), "hand": ("<i4", ()), "hand_total": ("<f8", ()),
+           "block": ("<i4", (BLOCK,)), "block_first": ("<i4", ()),
+           "pair_joint": ("|u1", ()), "pair_centre": ("<f4", (3,)), "pair_half": ("<f4", (3,)),
            "joints": ("<f4", (52, 3)), "local": ("<f8", (52, 4, 4)), "valid": ("|b1", (52,))}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One asset's place in the arrays. v, f, s: first row of its vertices (normals, skin), faces, and area (and hand) rows."""
+    """One asset's place in the arrays: [first row, rows] of its vertices (normals, skin_start and skin_count), skin entries, faces,
+    area_total, hand (and hand_total), blocks (and block_first) and pairs."""
     cls: str
     id: str
     source: str
-    v: int
     vertices: int
-    f: int
-    faces: int
-    s: int
+    vertex_rows: tuple[int, int]
+    entry_rows: tuple[int, int]
+    face_rows: tuple[int, int]
+    area_rows: tuple[int, int]
+    hand_rows: tuple[int, int]
+    block_rows: tuple[int, int]
+    pair_rows: tuple[int, int]
     joints: int
     has_normals: bool
     has_skin: bool
@@ -52,10 +61,10 @@ class _Writer:
         self.files = {name: open(folder / f"{name}.bin", "wb") for name in _ARRAYS}
         self.hashes = {name: hashlib.blake2b(digest_size=16) for name in _ARRAYS}
         self.rows = dict.fromkeys(_ARRAYS, 0)
-        self.known_faces: dict[bytes, int] = {}
+        self.known_faces: dict[bytes, tuple[int, int]] = {}
 
-    def append(self, name: str, array: np.ndarray) -> int:
-        """Returns the first row's number."""
+    def append(self, name: str, array: np.ndarray) -> tuple[int, int]:
+        """Returns the first row's number, and how many rows."""
         kind, tail = _ARRAYS[name]
         data = np.ascontiguousarray(array, kind)
         if data.shape[1:] != tail:
@@ -64,9 +73,9 @@ class _Writer:
         self.rows[name] += len(data)
         self.files[name].write(data.tobytes())
         self.hashes[name].update(data.tobytes())
-        return first
+        return first, len(data)
 
-    def append_faces(self, faces_F3: np.ndarray) -> int:
+    def append_faces(self, faces_F3: np.ndarray) -> tuple[int, int]:
         key = hashlib.blake2b(np.ascontiguousarray(faces_F3, "<i4").tobytes(), digest_size=16).digest()
         if key not in self.known_faces:
             self.known_faces[key] = self.append("faces", faces_F3)
@@ -85,6 +94,27 @@ def top_weights(skin_VJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return joint_V8.astype(np.uint8), (weight_V8 / weight_V8.sum(1, keepdims=True)).astype(np.float32)
 
 
+def top_skin(skin_VJ: np.ndarray) -> SparseSkin:
+    """The rows of top_weights without their zeros."""
+    joint_V8, weight_V8 = top_weights(skin_VJ)
+    used_V8 = weight_V8 > 0
+    count_V = used_V8.sum(1)
+    return SparseSkin(np.cumsum(count_V) - count_V, count_V, joint_V8[used_V8], weight_V8[used_V8], skin_VJ.shape[1])
+
+
+def _write_tables(writer: _Writer, asset: Asset, skin: SparseSkin) -> dict[str, tuple[int, int]]:
+    """What dataset/sampler.py and dataset/body.py would else compute of every asset."""
+    surface, blocks = Surface.of(asset), Blocks.of(asset.vertices_V3, skin)
+    if surface is None:
+        surface = Surface(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+    rows = {"area_rows": writer.append("area_total", surface.total_F), "hand_rows": writer.append("hand", surface.hand_H),
+            "block_rows": writer.append("block", blocks.vertex_KB), "pair_rows": writer.append("pair_joint", blocks.joint_P)}
+    for name, values in (("hand_total", surface.hand_total_H), ("block_first", blocks.first_K), ("pair_centre", blocks.centre_P3),
+                         ("pair_half", blocks.half_P3)):
+        writer.append(name, values)
+    return rows
+
+
 def _write_asset(writer: _Writer, asset: Asset) -> Entry:
     asset = check(asset).in_network_frame()
     if asset.joint_count not in (22, 52):
@@ -94,24 +124,20 @@ def _write_asset(writer: _Writer, asset: Asset) -> Entry:
     if normals_V3 is None and asset.has_faces:
         normals_V3 = vertex_normals(asset.vertices_V3, faces_F3)
     total = len(asset.vertices_V3)
-    joint_V8, weight_V8 = np.zeros((total, TOP), np.uint8), np.zeros((total, TOP), np.float32)
-    if asset.skin_VJ is not None:
-        joint_V8, weight_V8 = top_weights(asset.skin_VJ)
-    v = writer.append("vertices", asset.vertices_V3)
+    skin = SparseSkin.rigid(total, count) if asset.skin_VJ is None else top_skin(asset.skin_VJ)
+    rows = {"vertex_rows": writer.append("vertices", asset.vertices_V3), "entry_rows": writer.append("skin_joint", skin.joint_E),
+            "face_rows": writer.append_faces(faces_F3)}
     writer.append("normals", np.zeros((total, 3)) if normals_V3 is None else normals_V3)
-    writer.append("skin_joint", joint_V8)
-    writer.append("skin_weight", weight_V8)
-    f = writer.append_faces(faces_F3)
-    surface = Surface.of(asset)
-    s = writer.append("area", np.zeros(len(faces_F3)) if surface is None else surface.area_F)
-    writer.append("hand", np.zeros(len(faces_F3), bool) if surface is None else surface.hand_F)
+    for name, values in (("skin_start", skin.start_V), ("skin_count", skin.count_V), ("skin_weight", skin.weight_E)):
+        writer.append(name, values)
+    rows |= _write_tables(writer, asset, skin)
     pad = 52 - count
     valid_J = np.ones(count, bool) if asset.joint_valid_J is None else asset.joint_valid_J
     writer.append("joints", np.pad(asset.joints_J3, ((0, pad), (0, 0)))[None])
     writer.append("local", np.pad(asset.local_J44(), ((0, pad), (0, 0), (0, 0)))[None])
     writer.append("valid", np.pad(valid_J, (0, pad))[None])
-    return Entry(asset.cls, asset.id, asset.source, v, total, f, len(faces_F3), s, count, normals_V3 is not None,
-                 asset.skin_VJ is not None, asset.skin_valid)
+    return Entry(asset.cls, asset.id, asset.source, total, **rows, joints=count, has_normals=normals_V3 is not None,
+                 has_skin=asset.skin_VJ is not None, skin_valid=asset.skin_valid)
 
 
 def prepare(assets: Iterable[Asset], folder: str | Path, key: str = "") -> "PreparedAssets":
@@ -194,13 +220,14 @@ def _file_hash(path: Path) -> str:
 
 
 class PreparedAssets:
-    """A sequence of Assets on memory-mapped arrays; `surface(i)` gives the areas that sampling needs. Pickles as its folder."""
+    """A sequence of Assets on memory-mapped arrays; `body(i)` is what training draws from. Pickles as its folder."""
 
     def __init__(self, folder: Path, index: dict):
         self.folder = folder
         self.entries = [Entry(**entry) for entry in index["assets"]]
         self._map = {name: _mapped(folder / f"{name}.bin", kind, (index["arrays"][name]["rows"], *tail))
                      for name, (kind, tail) in _ARRAYS.items()}
+        self._bodies: dict[int, Body] = {}
 
     def __reduce__(self):
         return load_prepared, (self.folder, False)
@@ -209,29 +236,30 @@ class PreparedAssets:
         return len(self.entries)
 
     def __getitem__(self, i: int) -> Asset:
-        e = self.entries[i]
-        rows, face_rows = slice(e.v, e.v + e.vertices), slice(e.f, e.f + e.faces)
-        bones = skeleton(e.joints)
-        return Asset(
-            e.cls, e.id, e.source, self._map["vertices"][rows],
-            self._map["normals"][rows].astype(np.float32) if e.has_normals else None,
-            self._map["faces"][face_rows] if e.faces else None, self._map["joints"][i, :e.joints],
-            self._dense_skin(rows, e.joints) if e.has_skin else None, bones.parents, bones.names,
-            self._map["local"][i, :e.joints], "z", self._map["valid"][i, :e.joints], e.skin_valid)
+        e, body, bones = self.entries[i], self.body(i), skeleton(self.entries[i].joints)
+        return Asset(e.cls, e.id, e.source, body.vertices_V3, None if body.normals_V3 is None else body.normals_V3.astype(np.float32),
+                     body.faces_F3, body.joints_J3, body.skin.dense() if e.has_skin else None, bones.parents, bones.names,
+                     body.matrix_local_J44, "z", body.joint_valid_J, e.skin_valid)
 
-    def _dense_skin(self, rows: slice, joints: int) -> np.ndarray:
-        joint_V8, weight_V8 = self._map["skin_joint"][rows], self._map["skin_weight"][rows].astype(np.float32)
-        weight_V8 /= weight_V8.sum(1, keepdims=True)
-        skin_VJ = np.zeros((len(joint_V8), joints), np.float32)
-        # rows list distinct joints, so plain assignment on the flat array is enough
-        place_V8 = joint_V8 + np.arange(0, skin_VJ.size, joints, dtype=np.int64)[:, None]
-        skin_VJ.ravel()[place_V8] = weight_V8
-        return skin_VJ
+    def _rows(self, name: str, rows: tuple[int, int]) -> np.ndarray:
+        return self._map[name][rows[0]:rows[0] + rows[1]]
 
-    def surface(self, i: int) -> Surface | None:
-        e = self.entries[i]
-        area_F = self._map["area"][e.s:e.s + e.faces]
-        return Surface(area_F, self._map["hand"][e.s:e.s + e.faces]) if e.faces and area_F.any() else None
+    def body(self, i: int) -> Body:
+        """Views of the arrays, no copies; kept, as making them costs more than some of what they are used for."""
+        if i not in self._bodies:
+            e = self.entries[i]
+            skin = SparseSkin(self._rows("skin_start", e.vertex_rows), self._rows("skin_count", e.vertex_rows),
+                              self._rows("skin_joint", e.entry_rows), self._rows("skin_weight", e.entry_rows), e.joints)
+            surface = Surface(self._rows("area_total", e.area_rows), self._rows("hand", e.hand_rows), self._rows("hand_total", e.hand_rows))
+            blocks = Blocks(self._rows("block", e.block_rows), self._rows("block_first", e.block_rows),
+                            self._rows("pair_joint", e.pair_rows), self._rows("pair_centre", e.pair_rows),
+                            self._rows("pair_half", e.pair_rows))
+            self._bodies[i] = Body(
+                e.source, self._rows("vertices", e.vertex_rows), self._rows("normals", e.vertex_rows) if e.has_normals else None,
+                self._rows("faces", e.face_rows) if e.face_rows[1] else None, self._map["joints"][i, :e.joints],
+                skeleton(e.joints).parents, self._map["local"][i, :e.joints], self._map["valid"][i, :e.joints],
+                e.skin_valid, e.has_skin, skin, surface if e.area_rows[1] else None, blocks)
+        return self._bodies[i]
 
 
 def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from dataset.asset import Asset
 from dataset.format import FULL_NAMES
 from geometry.normals import normalize
-from geometry.sampling import draw_barycentric, draw_faces, triangle_areas
+from geometry.sampling import draw_barycentric, draw_steps, triangle_areas
 
 _HAND_JOINTS = np.array([j for j, name in enumerate(FULL_NAMES) if "hand" in name])
 
@@ -33,12 +33,14 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """What drawing by area needs to know of a mesh, computed once per asset.
+    """What drawing by area needs to know of a mesh, computed once per asset: running sums, so that a draw looks at few of them.
 
-    area_F: squared units; zero for degenerate faces. hand_F: faces whose weight lies mostly on hands and fingers (none without skin).
+    total_F: areas of the faces up to each (squared units, float64); degenerate faces add nothing. hand_H: the faces whose weight lies
+    mostly on hands and fingers (none without skin), and hand_total_H the running sums over these.
     """
-    area_F: np.ndarray
-    hand_F: np.ndarray
+    total_F: np.ndarray
+    hand_H: np.ndarray
+    hand_total_H: np.ndarray
 
     @staticmethod
     def of(asset: Asset) -> "Surface | None":
@@ -46,7 +48,15 @@ class Surface:
         if not asset.has_faces:
             return None
         area_F = triangle_areas(asset.vertices_V3, asset.faces_F3)
-        return Surface(area_F, hand_faces(asset)) if area_F.sum() > 0 else None
+        return Surface.by_area(area_F, np.flatnonzero(hand_faces(asset))) if area_F.sum() > 0 else None
+
+    @staticmethod
+    def by_area(area_F: np.ndarray, hand_H: np.ndarray) -> "Surface":
+        return Surface(np.cumsum(area_F, dtype=np.float64), hand_H, np.cumsum(area_F[hand_H], dtype=np.float64))
+
+    @property
+    def has_hands(self) -> bool:
+        return len(self.hand_H) > 0 and bool(self.hand_total_H[-1] > 0)
 
 
 def hand_faces(asset: Asset) -> np.ndarray:
@@ -87,10 +97,9 @@ class Sampler:
         if surface is None:
             return _on_vertices(_vertices(vertex_count, self.count, rng))
         on_vertices = min(round(self.count * self.vertex_share), vertex_count)
-        hand_H = np.flatnonzero(surface.hand_F)
-        on_hands = round(self.count * self.hand_share) if surface.area_F[hand_H].sum() > 0 else 0
-        face_P = np.concatenate([_draw(surface.area_F, self.count - on_vertices - on_hands, rng),
-                                 hand_H[_draw(surface.area_F[hand_H], on_hands, rng)]])
+        on_hands = round(self.count * self.hand_share) if surface.has_hands else 0
+        face_P = np.concatenate([_draw(surface.total_F, self.count - on_vertices - on_hands, rng),
+                                 surface.hand_H[_draw(surface.hand_total_H, on_hands, rng)]])
         corner_N3, bary_N3 = _on_vertices(_vertices(vertex_count, on_vertices, rng))
         corner_N3 = np.concatenate([corner_N3, np.asarray(faces_F3[face_P], np.int64)])
         bary_N3 = np.concatenate([bary_N3, draw_barycentric(len(face_P), rng)])
@@ -106,8 +115,8 @@ def blend(values_VC: np.ndarray, corner_N3: np.ndarray, bary_N3: np.ndarray) -> 
     return out_NC
 
 
-def _draw(weight_F: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    return draw_faces(weight_F, count, rng) if count else np.empty(0, np.int64)
+def _draw(total_F: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    return draw_steps(total_F, count, rng) if count else np.empty(0, np.int64)
 
 
 def _on_vertices(vertex_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,7 +38,21 @@ def _tips() -> tuple[int | None, ...]:
     return tuple(tips)
 
 
-_TIP_OF_J = _tips()
+_TIP_OF_J = np.array([j if tip is None else tip for j, tip in enumerate(_tips())])
+_ABOVE_J = np.array([j if p is None else p for j, p in enumerate(FULL_PARENTS)])
+_PART_OF_J = np.array([PARTS.index(part) for part in PART_OF_J])
+
+
+def _lineage() -> np.ndarray:
+    """(J, J) float64: 1 where the column's joint is the row's joint or one above it."""
+    line_JJ = np.eye(len(FULL_PARENTS))
+    for j, p in enumerate(FULL_PARENTS):
+        if p is not None:
+            line_JJ[j] += line_JJ[p]
+    return line_JJ
+
+
+_LINEAGE_JJ = _lineage()
 
 
 def stretch_transforms(joints_J3: np.ndarray, length: dict[str, float], girth: dict[str, float]) -> np.ndarray:
@@ -49,19 +63,21 @@ def stretch_transforms(joints_J3: np.ndarray, length: dict[str, float], girth: d
     The root joint stays where it is.
     """
     joints_J3 = np.asarray(joints_J3, np.float64)
-    out_J34 = np.empty((len(joints_J3), 3, 4))
-    for j in range(len(joints_J3)):
-        part, tip = PART_OF_J[j], _TIP_OF_J[j]
-        bone_3 = np.zeros(3) if tip is None else joints_J3[tip] - joints_J3[j]
-        size = np.sqrt(bone_3 @ bone_3)
-        if size > 0:
-            d_3 = bone_3 / size
-            scale_33 = girth[part] * np.eye(3) + (length[part] - girth[part]) * np.outer(d_3, d_3)
-        else:
-            scale_33 = length[part] * np.eye(3)
-        p = FULL_PARENTS[j]
-        place_3 = joints_J3[j] if p is None else out_J34[p, :, :3] @ joints_J3[j] + out_J34[p, :, 3]
-        out_J34[j, :, :3], out_J34[j, :, 3] = scale_33, place_3 - scale_33 @ joints_J3[j]
+    count = len(joints_J3)
+    part_J, above_J = _PART_OF_J[:count], _ABOVE_J[:count]
+    length_J, girth_J = (np.array([factor[part] for part in PARTS])[part_J] for factor in (length, girth))
+    bone_J3 = joints_J3[_TIP_OF_J[:count]] - joints_J3
+    size_J = np.sqrt((bone_J3 * bone_J3).sum(-1))
+    across_J = np.where(size_J > 0, girth_J, length_J)      # without a direction a part grows the same way everywhere
+    along_J3 = bone_J3 / np.where(size_J > 0, size_J, 1)[:, None]
+    out_J34 = np.empty((count, 3, 4))
+    out_J34[:, :, :3] = across_J[:, None, None] * np.eye(3) \
+        + (length_J - across_J)[:, None, None] * along_J3[:, :, None] * along_J3[:, None, :]
+    # A_j x = S_j x + t_j, so A_j(joint_j) = A_parent(joint_j) is t_j = t_parent + (S_parent - S_j) joint_j: a sum over a joint's line
+    above_J33 = out_J34[above_J, :, :3]
+    above_J33[0] = np.eye(3)
+    step_J3 = ((above_J33 - out_J34[:, :, :3]) @ joints_J3[:, :, None])[..., 0]
+    out_J34[:, :, 3] = _LINEAGE_JJ[:count, :count] @ step_J3
     return out_J34
 
 
@@ -78,12 +94,11 @@ class Proportions:
 
     def draw(self, rng: np.random.Generator) -> tuple[dict[str, float], dict[str, float]]:
         """(length, girth) factors per part."""
-        limb = {"arm": rng.uniform(-1, 1), "leg": rng.uniform(-1, 1)}
-        body = rng.uniform(-1, 1)
-        length, girth = {}, {}
-        for part in PARTS:
+        arm, leg, body, *own = rng.uniform(-1, 1, 3 + 2 * len(PARTS)).tolist()
+        limb, length, girth = {"arm": arm, "leg": leg}, {}, {}
+        for k, part in enumerate(PARTS):
             shared = limb.get(part.rsplit("_", 1)[-1], 0.0)
-            length[part] = 1 + self.length * (shared + 0.5 * rng.uniform(-1, 1)) / 1.5
-            girth[part] = 1 + self.girth * (body + 0.5 * rng.uniform(-1, 1)) / 1.5
+            length[part] = 1 + self.length * (shared + 0.5 * own[2 * k]) / 1.5
+            girth[part] = 1 + self.girth * (body + 0.5 * own[2 * k + 1]) / 1.5
         length["head"] = rng.uniform(self.head_low, self.head_high)
         return length, girth

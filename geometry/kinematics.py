@@ -4,6 +4,7 @@ Letters: J joints, T frames; leading dimensions are free. Rotations act on colum
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from geometry.normals import normalize
 
 Parents = Sequence[int | None]
 # joint -> (bone starts at this joint, ends at that joint, the bone's direction in the T pose)
-Aims = Mapping[int, tuple[int, int, Sequence[float]]]
+Aims = Mapping[int, tuple[int, int, tuple[float, float, float]]]
 
 
 def rotvec_to_matrix(rotvec_3: np.ndarray) -> np.ndarray:
@@ -20,7 +21,7 @@ def rotvec_to_matrix(rotvec_3: np.ndarray) -> np.ndarray:
     angle = np.sqrt((rotvec_3 * rotvec_3).sum(-1, keepdims=True))
     # sin(a/2)/a is 1/2 sinc(a / 2 pi) in NumPy's sin(pi x)/(pi x)
     xyz = rotvec_3 * 0.5 * np.sinc(angle / (2 * np.pi))
-    return quaternion_to_matrix(np.concatenate([xyz, np.cos(angle / 2)], axis=-1))
+    return _unit_quaternion_to_matrix(np.concatenate([xyz, np.cos(angle / 2)], axis=-1))
 
 
 def matrix_to_rotvec(matrix_33: np.ndarray) -> np.ndarray:
@@ -42,11 +43,19 @@ def quaternion_to_matrix(quat_4: np.ndarray) -> np.ndarray:
     quat_4 = normalize(quat_4)
     if not (np.abs(quat_4).max(-1) > 0).all():
         raise ValueError("a quaternion of length zero is no rotation")
-    x, y, z, w = np.moveaxis(quat_4, -1, 0)
-    rows = [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-            2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-            2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]
-    return np.stack(rows, axis=-1).reshape(*quat_4.shape[:-1], 3, 3)
+    return _unit_quaternion_to_matrix(quat_4)
+
+
+def _unit_quaternion_to_matrix(quat_4: np.ndarray) -> np.ndarray:
+    x, y, z, w = (quat_4[..., k] for k in range(4))
+    x2, y2, z2 = 2 * x, 2 * y, 2 * z
+    xx, yy, zz = x2 * x, y2 * y, z2 * z
+    xy, xz, yz, xw, yw, zw = x2 * y, x2 * z, y2 * z, x2 * w, y2 * w, z2 * w
+    out_33 = np.empty((*quat_4.shape[:-1], 3, 3))
+    for a, row in enumerate(((1 - (yy + zz), xy - zw, xz + yw), (xy + zw, 1 - (xx + zz), yz - xw), (xz - yw, yz + xw, 1 - (xx + yy)))):
+        for b, value in enumerate(row):
+            out_33[..., a, b] = value
+    return out_33
 
 
 def matrix_to_quaternion(matrix_33: np.ndarray) -> np.ndarray:
@@ -76,9 +85,11 @@ def rotation_between(a_3: np.ndarray, b_3: np.ndarray) -> np.ndarray:
     # (a x b, 1 + a.b) is the quaternion; through the half-way vector s = a + b it keeps its digits near opposition
     s_3 = a_3 + b_3
     quat_4 = np.concatenate([np.cross(a_3, s_3), 0.5 * (s_3 * s_3).sum(-1, keepdims=True)], axis=-1)
+    opposed = np.abs(s_3).max(-1, keepdims=True) < 1e-9
+    if not opposed.any():
+        return quaternion_to_matrix(quat_4)
     axis_3 = np.eye(3)[np.argmin(np.abs(a_3), axis=-1)]
     half_turn_4 = np.concatenate([normalize(np.cross(a_3, axis_3)), np.zeros_like(a_3[..., :1])], axis=-1)
-    opposed = np.abs(s_3).max(-1, keepdims=True) < 1e-9
     return quaternion_to_matrix(np.where(opposed, half_turn_4, quat_4))
 
 
@@ -87,24 +98,39 @@ def rotation_uniform(rng: np.random.Generator) -> np.ndarray:
     return quaternion_to_matrix(rng.normal(size=4))
 
 
-def forward_kinematics(parents: Parents, local_J44: np.ndarray, basis_J44: np.ndarray) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _levels(parents: tuple[int | None, ...]) -> tuple[np.ndarray, tuple[tuple[np.ndarray, np.ndarray], ...]]:
+    """(above_J, levels): each joint's parent, a root's being itself; and from the roots' children down, (joints, their parents).
+
+    Raises: ValueError when a parent does not come before its child.
+    """
+    depth_J: list[int] = []
+    for j, p in enumerate(parents):
+        if p is not None and not 0 <= p < j:
+            raise ValueError(f"joint {j} has parent {p}: parents must come before their children")
+        depth_J.append(0 if p is None else depth_J[p] + 1)
+    above_J = np.array([j if p is None else p for j, p in enumerate(parents)], np.int64)
+    joints = [np.flatnonzero(np.array(depth_J) == depth) for depth in range(1, max(depth_J, default=0) + 1)]
+    return above_J, tuple((joint_L, above_J[joint_L]) for joint_L in joints)
+
+
+def forward_kinematics(parents: Parents, local_J44: np.ndarray, basis_J44: np.ndarray,
+                       inverse_J44: np.ndarray | None = None) -> np.ndarray:
     """pose[j] = pose[p] inv(local[p]) local[j] basis[j]; root: local[0] basis[0].
 
-    local_J44: rest frames (J, 4, 4). basis_J44: (..., J, 4, 4). Returns pose (..., J, 4, 4) float64.
+    local_J44: rest frames (J, 4, 4). basis_J44: (..., J, 4, 4). inverse_J44: inv(local), for a caller that has it.
+    Returns pose (..., J, 4, 4) float64. All joints of one depth move in one product, so Python runs over depths only.
     Raises: ValueError when counts differ or a parent does not come before its child.
     """
     local_J44, basis_J44 = np.asarray(local_J44, np.float64), np.asarray(basis_J44, np.float64)
     if local_J44.shape != (len(parents), 4, 4) or basis_J44.shape[-3:] != local_J44.shape:
         raise ValueError(f"{len(parents)} parents do not fit local {local_J44.shape} and basis {basis_J44.shape}")
-    inverse_J44 = np.linalg.inv(local_J44)
-    pose_J44 = np.empty(basis_J44.shape)
-    for j, p in enumerate(parents):
-        if p is None:
-            pose_J44[..., j, :, :] = local_J44[j] @ basis_J44[..., j, :, :]
-        elif 0 <= p < j:
-            pose_J44[..., j, :, :] = pose_J44[..., p, :, :] @ (inverse_J44[p] @ local_J44[j]) @ basis_J44[..., j, :, :]
-        else:
-            raise ValueError(f"joint {j} has parent {p}: parents must come before their children")
+    above_J, levels = _levels(tuple(parents))
+    inverse_J44 = np.linalg.inv(local_J44) if inverse_J44 is None else inverse_J44
+    roots = np.array([p is None for p in parents], bool)[:, None, None]
+    pose_J44 = np.where(roots, local_J44, inverse_J44[above_J] @ local_J44) @ basis_J44
+    for joint_L, above_L in levels:
+        pose_J44[..., joint_L, :, :] = pose_J44[..., above_L, :, :] @ pose_J44[..., joint_L, :, :]
     return pose_J44
 
 
@@ -125,8 +151,8 @@ def global_rotations_to_basis(parents: Parents, global_J33: np.ndarray, local_J4
     """
     global_J33 = np.asarray(global_J33, np.float64)
     bone_J33 = np.asarray(local_J44, np.float64)[:, :3, :3]
-    above_J33 = np.stack([np.broadcast_to(np.eye(3), global_J33[..., 0, :, :].shape) if p is None else global_J33[..., p, :, :]
-                          for p in parents], axis=-3)
+    above_J33 = global_J33[..., _levels(tuple(parents))[0], :, :]
+    above_J33[..., [p is None for p in parents], :, :] = np.eye(3)
     turn_J33 = np.swapaxes(above_J33, -1, -2) @ global_J33
     return homogeneous(np.swapaxes(bone_J33, -1, -2) @ turn_J33 @ bone_J33)
 
@@ -138,11 +164,19 @@ def rest_alignment(joints_J3: np.ndarray, aims: Aims) -> np.ndarray:
     """
     joints_J3 = np.asarray(joints_J3, np.float64)
     rotation_J33 = np.tile(np.eye(3), (len(joints_J3), 1, 1))
-    known = [j for j, (start, end, _) in aims.items() if np.any(joints_J3[end] != joints_J3[start])]
-    if known:
-        bone_A3 = np.stack([joints_J3[aims[j][1]] - joints_J3[aims[j][0]] for j in known])
-        rotation_J33[known] = rotation_between(bone_A3, np.array([aims[j][2] for j in known], np.float64))
+    joint_A, start_A, end_A, direction_A3 = _aim_arrays(tuple(aims), tuple(aims.values()))
+    bone_A3 = joints_J3[end_A] - joints_J3[start_A]
+    known_A = (bone_A3 != 0).any(-1)
+    if known_A.any():
+        rotation_J33[joint_A[known_A]] = rotation_between(bone_A3[known_A], direction_A3[known_A])
     return rotation_J33
+
+
+@lru_cache(maxsize=16)
+def _aim_arrays(joints: tuple, aims: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """An Aims mapping as arrays: joint_A, start_A, end_A, direction_A3."""
+    start_A, end_A = (np.array([aim[k] for aim in aims], np.int64) for k in (0, 1))
+    return np.array(joints, np.int64), start_A, end_A, np.array([aim[2] for aim in aims], np.float64).reshape(-1, 3)
 
 
 def retarget(parents: Parents, global_TJ33: np.ndarray, joints_J3: np.ndarray, local_J44: np.ndarray, aims: Aims) -> np.ndarray:

@@ -3,7 +3,11 @@
 Letters: V vertices, F faces, P drawn positions, N points.
 """
 
+import math
+
 import numpy as np
+
+_NO_AREA = "no face has a positive, finite weight: the surface has no area to draw from"
 
 
 def triangle_areas(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
@@ -18,13 +22,22 @@ def draw_faces(weight_F: np.ndarray, count: int, rng: np.random.Generator) -> np
 
     Raises: ValueError when a weight is negative or not finite, or all are zero.
     """
-    cumulative_F = np.cumsum(weight_F, dtype=np.float64)
-    total = cumulative_F[-1] if len(cumulative_F) else 0.0
-    if not (np.isfinite(total) and total > 0) or np.min(weight_F) < 0:
-        raise ValueError("no face has a positive, finite weight: the surface has no area to draw from")
+    if len(weight_F) and np.min(weight_F) < 0:
+        raise ValueError(_NO_AREA)
+    return draw_steps(np.cumsum(weight_F, dtype=np.float64), count, rng)
+
+
+def draw_steps(total_F: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """As draw_faces, from the running sums of the weights (float64, never falling): for drawing again and again.
+
+    Raises: ValueError when the last sum is zero or not finite, or there is none.
+    """
+    total = float(total_F[-1]) if len(total_F) else 0.0
+    if not (math.isfinite(total) and total > 0):
+        raise ValueError(_NO_AREA)
     # side="right" never picks a face of zero weight, as a draw that equals a step goes past it
-    face_P = np.searchsorted(cumulative_F, rng.random(count) * total, side="right")
-    return np.minimum(face_P, np.flatnonzero(weight_F)[-1])
+    face_P = np.searchsorted(total_F, rng.random(count) * total, side="right")
+    return np.minimum(face_P, np.searchsorted(total_F, total))      # rounding may reach the total: the last face that adds to it
 
 
 def draw_barycentric(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -14,6 +14,7 @@ from dataset.asset import check  # noqa: E402
 from dataset.augment import (FINETUNE, JOINT_LIMITS, PRETRAIN, BoneStretch, Clutter, Draw, Jitter, Mirror, Mix, MocapPose,  # noqa: E402
                              NormalDropout, PointDensity, RandomPose, RestPose, Rotate, mirror)
 from dataset.format import BODY_NAMES, FULL_NAMES, skeleton  # noqa: E402
+from dataset.body import Body  # noqa: E402
 from dataset.pipeline import pose_sample  # noqa: E402
 from dataset.poses import PoseBank, TrackBank, procedural_bank  # noqa: E402
 from dataset.sampler import Sampler, Surface, blend  # noqa: E402
@@ -117,7 +118,7 @@ def test_fast_path_equals_exact_one():
     quiet = replace(FINETUNE, clutter=Clutter(0.0), density=PointDensity(0.0))
     for name, draw in poses(rng):
         exact, seed = draw.realise(), int(rng.integers(1 << 30))
-        posed = pose_sample(draw, Surface.of(MAN), Sampler(300), quiet, np.random.default_rng(seed))
+        posed = pose_sample(draw, Body.of(MAN), Sampler(300), quiet, np.random.default_rng(seed))
         np.testing.assert_allclose(posed.joints_J3, exact.joints_J3, atol=1e-5, err_msg=name)
         np.testing.assert_allclose(posed.low_3, exact.vertices_V3.min(0), atol=1e-5, err_msg=name)
         np.testing.assert_allclose(posed.high_3, exact.vertices_V3.max(0), atol=1e-5, err_msg=name)
@@ -328,8 +329,8 @@ def test_clutter_follows_the_pose_inside_the_box():
     mix = replace(FINETUNE, clutter=Clutter(1.0, share=.5), density=PointDensity(0.0))
     for seed in range(5):
         draw = RandomPose()(Draw(MAN), np.random.default_rng(seed))
-        one = pose_sample(Draw(MAN), Surface.of(MAN), Sampler(300), mix, np.random.default_rng(seed))
-        two = pose_sample(draw, Surface.of(MAN), Sampler(300), mix, np.random.default_rng(seed))
+        one = pose_sample(Draw(MAN), Body.of(MAN), Sampler(300), mix, np.random.default_rng(seed))
+        two = pose_sample(draw, Body.of(MAN), Sampler(300), mix, np.random.default_rng(seed))
         move, _ = draw.move()
         body = np.isclose(np.abs(one.points_N3[:, None] - MAN.vertices_V3[None]).sum(-1).min(1), 0, atol=1e-6)
         rows = np.flatnonzero((one.skin_NJ.max(1) == 1) & ~body)
@@ -364,7 +365,7 @@ def test_transforms_are_pure_and_tell_what_they_are():
     before = [MAN.vertices_V3.copy(), MAN.matrix_local_J44.copy(), MAN.joints_J3.copy(), MAN.skin_VJ.copy()]
     for _, draw in poses(np.random.default_rng(14)):
         draw.realise()
-        pose_sample(draw, Surface.of(MAN), Sampler(50), FINETUNE, np.random.default_rng(0))
+        pose_sample(draw, Body.of(MAN), Sampler(50), FINETUNE, np.random.default_rng(0))
     for was, now in zip(before, (MAN.vertices_V3, MAN.matrix_local_J44, MAN.joints_J3, MAN.skin_VJ)):
         np.testing.assert_array_equal(was, now)
     assert repr(Rotate()) == "Rotate(p=0.2, kind='so3')" and repr(RandomPose()) == "RandomPose(degrees=30.0)"
@@ -385,7 +386,7 @@ def test_blend_is_the_posed_surface():
     draw = RandomPose()(Draw(MAN), np.random.default_rng(16))
     exact, sampler = draw.realise(), Sampler(200, 0.0, 0.0)
     quiet = replace(FINETUNE, clutter=Clutter(0.0), density=PointDensity(0.0))
-    posed = pose_sample(draw, Surface.of(MAN), sampler, quiet, np.random.default_rng(5))
+    posed = pose_sample(draw, Body.of(MAN), sampler, quiet, np.random.default_rng(5))
     rng = np.random.default_rng(5)
     rng.random()        # the density's decision comes first
     corner, bary = sampler.places(len(MAN.vertices_V3), MAN.faces_F3, Surface.of(MAN), rng)

@@ -39,17 +39,17 @@ def test_what_comes_back(prepared):
     assert man.joint_valid_J.all() and man.skin_valid
     # Y up went in, the network's frame comes out
     assert small.up == "z" and small.joint_count == 22 and small.vertices_V3[:, 2].max() > 1.6
-    assert bare.skin_VJ is None and bare.normals_V3 is None and bare.faces_F3 is None and prepared.surface(2) is None
+    assert bare.skin_VJ is None and bare.normals_V3 is None and bare.faces_F3 is None and prepared.body(2).surface is None
     assert marked.joint_valid_J.tolist() == (np.arange(52) != 1).tolist() and not marked.skin_valid
     np.testing.assert_allclose(marked.normals_V3, MAN.normals_V3, atol=5e-4)      # computed for a mesh without
 
 
 def test_surface_is_that_of_the_asset(prepared):
     for i in (0, 1, 3):
-        got, want = prepared.surface(i), Surface.of(prepared[i])
-        np.testing.assert_allclose(got.area_F, want.area_F, rtol=1e-6)
-        np.testing.assert_array_equal(got.hand_F, want.hand_F)
-    assert prepared.surface(0).hand_F.any()
+        got, want = prepared.body(i).surface, Surface.of(prepared[i])
+        for name in ("total_F", "hand_H", "hand_total_H"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(want, name), err_msg=name)
+    assert prepared.body(0).surface.has_hands
 
 
 def test_top_weights_by_hand():
@@ -113,7 +113,7 @@ def test_a_changed_byte_is_noticed(prepared):
 
 
 @pytest.mark.parametrize("damage, message", [
-    (lambda f: (f / "area.bin").unlink(), "area.bin: missing"),
+    (lambda f: (f / "area_total.bin").unlink(), "area_total.bin: missing"),
     (lambda f: (f / "joints.bin").write_bytes(b"1234"), "joints.bin: missing or not"),
     (lambda f: (f / "index.json").unlink(), "no readable index.json"),
     (lambda f: (f / "index.json").write_text("{"), "no readable index.json"),

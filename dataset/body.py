@@ -1,0 +1,188 @@
+"""A character laid out for posing a few of its points, fast: sparse skin, and blocks that tell where the bounding box can be.
+
+Letters: V vertices, F faces, J joints, E entries of the sparse skin, M chosen vertices, K blocks, P (block, joint) pairs, N points.
+Transforms are (J, 12) float32: the upper three rows of each joint's 4x4, from the rest position of a vertex to its posed one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from dataset.asset import Asset
+from dataset.sampler import Surface
+
+BLOCK = 64      # vertices of a block: fewer give tighter bounds, and more of them to compute
+
+
+@dataclass(frozen=True, eq=False)
+class SparseSkin:
+    """Rows of non-zero weights. start_V, count_V: each vertex's first entry and how many; joint_E uint8, weight_E float32."""
+    start_V: np.ndarray
+    count_V: np.ndarray
+    joint_E: np.ndarray
+    weight_E: np.ndarray
+    joints: int
+
+    @staticmethod
+    def of(skin_VJ: np.ndarray) -> "SparseSkin":
+        vertex_E, joint_E = np.nonzero(skin_VJ)
+        count_V = np.bincount(vertex_E, minlength=len(skin_VJ))
+        return SparseSkin(np.cumsum(count_V) - count_V, count_V, joint_E.astype(np.uint8), np.float32(skin_VJ[vertex_E, joint_E]),
+                          skin_VJ.shape[1])
+
+    @staticmethod
+    def rigid(vertices: int, joints: int) -> "SparseSkin":
+        """All of every vertex on joint 0."""
+        ones_V = np.ones(vertices, np.int64)
+        return SparseSkin(np.arange(vertices), ones_V, np.zeros(vertices, np.uint8), np.ones(vertices, np.float32), joints)
+
+    def rows(self, vertex_M: np.ndarray, wanted_M: np.ndarray | None = None) -> "SparseRows":
+        """The weights of some vertices, empty where not wanted."""
+        start_M, count_M = self.start_V[vertex_M], self.count_V[vertex_M].astype(np.int32)
+        if wanted_M is not None:
+            count_M *= wanted_M
+        stop_M = np.cumsum(count_M, dtype=np.int32)
+        entry_E = np.arange(stop_M[-1] if len(stop_M) else 0) + np.repeat(start_M - (stop_M - count_M), count_M)
+        return SparseRows(np.concatenate([[np.int32(0)], stop_M]), count_M, self.joint_E[entry_E].astype(np.int32),
+                          self.weight_E[entry_E], self.joints)
+
+    def dense(self) -> np.ndarray:
+        """(V, J) float32."""
+        return self.rows(np.arange(len(self.start_V))).dense()
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """Weights of M chosen vertices: row m holds entries bound_M1[m] to bound_M1[m + 1]."""
+    bound_M1: np.ndarray
+    count_M: np.ndarray
+    joint_E: np.ndarray
+    weight_E: np.ndarray
+    joints: int
+
+    def blend(self, transforms_J12: np.ndarray) -> np.ndarray:
+        """(12, M) float32: each vertex's blended transform, component by component."""
+        rows = csr_matrix((self.weight_E, self.joint_E, self.bound_M1), (len(self.count_M), self.joints))
+        return np.ascontiguousarray((rows @ transforms_J12).T)
+
+    def dense(self) -> np.ndarray:
+        return csr_matrix((self.weight_E, self.joint_E, self.bound_M1), (len(self.count_M), self.joints)).toarray()
+
+    def corners_joined(self, bary_N3: np.ndarray, joint_J: np.ndarray | None) -> np.ndarray:
+        """(N, J) float32 weights of points whose three corners are rows 3n to 3n + 2; joint j's go to column joint_J[j]."""
+        weight_E = self.weight_E * np.repeat(bary_N3.ravel(), self.count_M)
+        joint_E = self.joint_E if joint_J is None else joint_J[self.joint_E]
+        # entries of one joint in several corners are listed twice; toarray adds them up
+        return csr_matrix((weight_E, joint_E, self.bound_M1[::3]), (len(bary_N3), self.joints)).toarray()
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Neighbouring vertices in blocks, to find the box of a posed mesh without posing it all.
+
+    A posed vertex is a mean of T_j v over its joints, so it lies inside what bounds T_j (box of the block's vertices of joint j) over
+    the block's joints j. Only a block whose bound leaves the box of what is already posed can widen it.
+    vertex_KB: the blocks (the last vertex repeated to fill up). first_K: each block's first pair. Pairs: joint_P, and the box of the
+    block's vertices with any weight on that joint as centre_P3 and half_P3.
+    """
+    vertex_KB: np.ndarray
+    first_K: np.ndarray
+    joint_P: np.ndarray
+    centre_P3: np.ndarray
+    half_P3: np.ndarray
+
+    @staticmethod
+    def of(vertices_V3: np.ndarray, skin: SparseSkin) -> "Blocks":
+        vertex_KB = _blocks(np.asarray(vertices_V3))
+        rows = skin.rows(vertex_KB.ravel())
+        row_E = np.repeat(np.arange(vertex_KB.size), rows.count_M)
+        key_E = row_E // BLOCK * skin.joints + rows.joint_E
+        order_E = np.argsort(key_E, kind="stable")
+        key_P, first_P = np.unique(key_E[order_E], return_index=True)
+        place_E3 = np.asarray(vertices_V3, np.float32)[vertex_KB.ravel()[row_E[order_E]]]
+        low_P3, high_P3 = np.minimum.reduceat(place_E3, first_P), np.maximum.reduceat(place_E3, first_P)
+        first_K = np.searchsorted(key_P, np.arange(len(vertex_KB)) * skin.joints)
+        return Blocks(vertex_KB.astype(np.int32), first_K.astype(np.int32), (key_P % skin.joints).astype(np.uint8),
+                      (low_P3 + high_P3) / 2, (high_P3 - low_P3) / 2)
+
+    def outside(self, transforms_J12: np.ndarray, low_3: np.ndarray, high_3: np.ndarray) -> np.ndarray:
+        """The vertices (M,) of the blocks that may reach outside the box from low_3 to high_3. What is not finite counts as outside."""
+        t = transforms_J12[self.joint_P].T
+        (x, y, z), (u, v, w) = self.centre_P3.T, self.half_P3.T
+        far_K = np.zeros(len(self.first_K), bool)
+        slack = 1e-5 * float((high_3 - low_3).max())        # of float32's own rounding
+        for axis, (a, b, c, d) in enumerate((t[0:4], t[4:8], t[8:12])):
+            centre_P, half_P = a * x + b * y + c * z + d, np.abs(a) * u + np.abs(b) * v + np.abs(c) * w
+            far_K |= ~(np.maximum.reduceat(centre_P + half_P, self.first_K) <= high_3[axis] - slack)
+            far_K |= ~(np.minimum.reduceat(centre_P - half_P, self.first_K) >= low_3[axis] + slack)
+        return self.vertex_KB[far_K].ravel()
+
+
+def _blocks(points_V3: np.ndarray) -> np.ndarray:
+    """(K, BLOCK) indices: halved across the longest side until BLOCK are left."""
+    pending, blocks = [np.arange(len(points_V3))], []
+    while pending:
+        index_I = pending.pop()
+        if len(index_I) <= BLOCK:
+            blocks.append(np.pad(index_I, (0, BLOCK - len(index_I)), mode="edge"))
+            continue
+        along_I = points_V3[index_I, np.ptp(points_V3[index_I], axis=0).argmax()]
+        order_I = index_I[np.argsort(along_I, kind="stable")]
+        half = -(-len(index_I) // (2 * BLOCK)) * BLOCK
+        pending += [order_I[half:], order_I[:half]]
+    return np.stack(blocks)
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """What a draw needs of a rigged character in the network's frame; made once per asset.
+
+    skin: for posing, all on joint 0 where the asset has none (has_skin False). normals may be of any float type.
+    """
+    source: str
+    vertices_V3: np.ndarray
+    normals_V3: np.ndarray | None
+    faces_F3: np.ndarray | None
+    joints_J3: np.ndarray
+    parents: tuple[int | None, ...]
+    matrix_local_J44: np.ndarray
+    joint_valid_J: np.ndarray | None
+    skin_valid: bool
+    has_skin: bool
+    skin: SparseSkin
+    surface: Surface | None
+    blocks: Blocks
+
+    @staticmethod
+    def of(asset: Asset) -> "Body":
+        """The exact weights of an asset in memory, however many a vertex has."""
+        vertices_V3, has_skin = np.asarray(asset.vertices_V3, np.float32), asset.skin_VJ is not None
+        skin = SparseSkin.of(asset.skin_VJ) if has_skin else SparseSkin.rigid(len(vertices_V3), asset.joint_count)
+        return Body(asset.source, vertices_V3, asset.normals_V3, asset.faces_F3, asset.joints_J3, asset.parents, asset.local_J44(),
+                    asset.joint_valid_J, asset.skin_valid, has_skin, skin, Surface.of(asset), Blocks.of(vertices_V3, skin))
+
+    @property
+    def posable(self) -> bool:
+        return self.has_skin
+
+    @property
+    def joint_count(self) -> int:
+        return len(self.joints_J3)
+
+    def local_J44(self) -> np.ndarray:
+        return self.matrix_local_J44
+
+    def posed(self, vertex_M: np.ndarray, rows: SparseRows, transforms_J12: np.ndarray) -> np.ndarray:
+        """(3, M) float32: those vertices, moved; rows are their weights."""
+        m = rows.blend(transforms_J12)
+        x, y, z = np.ascontiguousarray(self.vertices_V3[vertex_M].T)
+        return np.stack([m[k] * x + m[k + 1] * y + m[k + 2] * z + m[k + 3] for k in (0, 4, 8)])
+
+    def widened(self, transforms_J12: np.ndarray, low_3: np.ndarray, high_3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The box of all posed vertices and of (low_3, high_3), which should hold some of them already."""
+        vertex_M = self.blocks.outside(transforms_J12, low_3, high_3)
+        if len(vertex_M) == 0:
+            return low_3, high_3
+        posed_3M = self.posed(vertex_M, self.skin.rows(vertex_M), transforms_J12)
+        return np.minimum(low_3, posed_3M.min(1)), np.maximum(high_3, posed_3M.max(1))
