@@ -63,6 +63,8 @@ def start_jittor():
         _start_again()
     os.environ.pop(RESTARTED, None)
     jt.flags.use_cuda = int(has_gpu() and bool(jt.has_cuda))
+    if jt.flags.use_cuda:
+        jt.origin_transpose = jt.fuse_transpose  # the other needs cuTT, and without it moves the last axis on the CPU
     return jt
 
 
@@ -142,6 +144,7 @@ def prepare_environment() -> None:
     os.environ.setdefault("use_mpi", "1" if in_mpi() else "0")
     if not _can_use_cuda():
         os.environ["nvcc_path"] = ""
+    os.environ.setdefault("conv_opt", "1")  # of CUDA's libraries cuBLAS and cuRAND alone: nothing here convolves, and cuDNN may lack
     for extra in ("use_cutt", "use_cutlass", "use_nccl"):  # Jittor would download each of them
         os.environ.setdefault(extra, "0")
     _check_compiler()

@@ -14,8 +14,9 @@ from launch import runtime
 from launch.runtime import SetupError, compile_note, find_launcher, find_onednn, jittor_home, link_onednn, prepare_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-READ_BY_JITTOR = ("log_silent", "gdb_path", "FIX_TORCH_ERROR", "use_mpi", "nvcc_path", "use_cutt", "use_cutlass", "use_nccl", "use_mkl", "cc_path",
-                  "python_config_path", "mpicc_path", "OPAL_PREFIX", "JITTOR_HOME", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
+READ_BY_JITTOR = ("log_silent", "gdb_path", "conv_opt", "FIX_TORCH_ERROR", "use_mpi", "nvcc_path", "use_cutt", "use_cutlass", "use_nccl",
+                  "use_mkl", "cc_path", "python_config_path", "mpicc_path", "OPAL_PREFIX", "JITTOR_HOME", "OMPI_COMM_WORLD_SIZE",
+                  "OMPI_COMM_WORLD_RANK")
 
 
 @pytest.fixture
@@ -85,7 +86,16 @@ def test_a_gpu_without_nvcc_runs_on_the_cpu_and_says_so(bare, capsys):
     bare.delenv("nvcc_path", raising=False)
     bare.setattr(runtime.shutil, "which", lambda name: f"/usr/bin/{name}")
     prepare_environment()
-    assert "nvcc_path" not in os.environ and os.environ["use_nccl"] == "0" and capsys.readouterr().err == ""
+    assert "nvcc_path" not in os.environ and os.environ["use_nccl"] == "0" and os.environ["conv_opt"] == "1" and capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("gpu, built, uses", [(True, 1, True), (True, 0, False), (False, 1, False)])
+def test_on_a_gpu_a_transpose_stays_there(bare, gpu, built, uses):
+    fake = SimpleNamespace(flags=SimpleNamespace(use_cuda=0), has_cuda=built, origin_transpose="with cuTT", fuse_transpose="fused")
+    bare.setattr(runtime, "has_gpu", lambda: gpu)
+    bare.setitem(sys.modules, "jittor", fake)
+    assert runtime.start_jittor() is fake and fake.flags.use_cuda == uses
+    assert fake.origin_transpose == ("fused" if uses else "with cuTT")
 
 
 def test_jittor_not_installed_names_the_way(bare):
