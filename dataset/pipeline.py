@@ -5,6 +5,7 @@ bounding box needs beyond them (dataset/body.py); skin and normals follow on the
 Letters: B batch, V vertices, N points, J joints.
 """
 
+import math
 import os
 import pickle
 import signal
@@ -22,25 +23,27 @@ from dataset.body import Body, SparseRows
 from dataset.format import skeleton
 from dataset.prepared import PreparedAssets
 from dataset.sampler import Sampler, blend
-from geometry.similarity import fit_box
 
 Batch = dict[str, np.ndarray | list[str]]
 _TRAIN, _ORDER, _VALIDATION = 0, 1, 2      # streams of random numbers that never meet
 _COLLAPSED = 1e-12      # length of a turned normal, from a unit one: below, the blend has no inside
 
 
-def pose_normals(normals_N3: np.ndarray, skin_NJ: np.ndarray, transforms_J12: np.ndarray) -> np.ndarray:
-    """(N, 3) float32 unit normals under the cofactor of the blended 3x3 part (as geometry.skinning.skin_normals)."""
+def pose_normals(normals_3N: np.ndarray, skin_NJ: np.ndarray, transforms_J12: np.ndarray) -> np.ndarray:
+    """(3, N) float32 unit normals under the cofactor of the blended 3x3 part (as geometry.skinning.skin_normals)."""
     matrix_J9 = transforms_J12.reshape(-1, 3, 4)[:, :, :3].reshape(-1, 9)
     a, b, c, d, e, f, g, h, i = np.ascontiguousarray((skin_NJ @ matrix_J9).T)
-    x, y, z = np.ascontiguousarray(normals_N3.T)
-    turned_3N = np.stack([(e * i - f * h) * x + (f * g - d * i) * y + (d * h - e * g) * z,
-                          (c * h - b * i) * x + (a * i - c * g) * y + (b * g - a * h) * z,
-                          (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z])
-    length_N = np.sqrt((turned_3N * turned_3N).sum(0))
-    good_N = length_N > _COLLAPSED
-    turned_3N /= np.where(good_N, length_N, 1)
-    return np.where(good_N, turned_3N, normals_N3.T).T
+    x, y, z = normals_3N
+    turned_3N = np.empty_like(normals_3N)
+    turned_3N[0] = (e * i - f * h) * x + (f * g - d * i) * y + (d * h - e * g) * z
+    turned_3N[1] = (c * h - b * i) * x + (a * i - c * g) * y + (b * g - a * h) * z
+    turned_3N[2] = (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z
+    length_N = np.sqrt(turned_3N[0] * turned_3N[0] + turned_3N[1] * turned_3N[1] + turned_3N[2] * turned_3N[2])
+    collapsed_N = length_N <= _COLLAPSED
+    if collapsed_N.any():
+        turned_3N[:, collapsed_N], length_N[collapsed_N] = normals_3N[:, collapsed_N], 1
+    turned_3N /= length_N
+    return turned_3N
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +101,11 @@ def _carried(body: Body, corner_N3: np.ndarray, bary_N3: np.ndarray, rows: Spars
         skin_NJ[shells.rows_S, shells.joint_S if order_J is None else order_J[shells.joint_S]] = 1.0
     if body.normals_V3 is None:
         return skin_NJ if body.has_skin else None, None
-    corner_N33 = body.normals_V3[corner_N3].astype(np.float32)
-    normals_N3 = np.einsum("nka,nk->na", corner_N33, bary_N3)
+    normals_3N = body.normals(corner_N3, bary_N3)
     if shells is not None:
-        normals_N3[shells.rows_S] = shells.normals_S3
-    normals_N3 = pose_normals(normals_N3, skin_NJ, transforms_J12 if order_J is None else transforms_J12[order_J])
-    return skin_NJ if body.has_skin else None, normals_N3
+        normals_3N[:, shells.rows_S] = shells.normals_S3.T
+    normals_3N = pose_normals(normals_3N, skin_NJ, transforms_J12 if order_J is None else transforms_J12[order_J])
+    return skin_NJ if body.has_skin else None, normals_3N.T
 
 
 def _mirrored(posed: Posed) -> Posed:
@@ -186,20 +188,29 @@ class Pipeline:
         body = self.body(index)
         try:
             posed = pose_sample(mix(body, rng), body, self.sampler, mix, rng)
-            to_box = fit_box(np.stack([posed.low_3, posed.high_3]))
+            centre_3, scale = _box(posed)
         except AssetError:
             raise
         except ValueError as error:
             raise AssetError(f"{body.source}: cannot be posed and sampled ({error}); run dataset.asset.check on it") from error
         seen = posed.normals_N3 is not None and not mix.normal_dropout(rng)
         joints_J3, mask_J, skin_NJ, skin_mask = _targets(body, posed, self.joints)
-        sample = {"points": mix.jitter(to_box.apply(posed.points_N3), rng),
+        sample = {"points": mix.jitter((posed.points_N3 - centre_3) * scale, rng),
                   "normals": posed.normals_N3 if seen else np.zeros_like(posed.points_N3), "has_normals": float(seen),
-                  "joints": to_box.apply(joints_J3) * mask_J[:, None], "joint_mask": mask_J, "skin": skin_NJ, "skin_mask": skin_mask}
+                  "joints": (joints_J3 - centre_3) * scale * mask_J[:, None], "joint_mask": mask_J, "skin": skin_NJ, "skin_mask": skin_mask}
         return {key: np.asarray(value, np.float32) for key, value in sample.items()}, body.source
 
     def train_batch(self, step: int, slots: Sequence[int]) -> Batch:
         return stack([self.train_sample(step, slot) for slot in slots])
+
+
+def _box(posed: Posed) -> tuple[np.ndarray, float]:
+    """(centre_3, scale) float64 into the unit box. Raises: ValueError without an extent, or when something is not finite."""
+    low_3, high_3 = posed.low_3.astype(np.float64), posed.high_3.astype(np.float64)
+    extent = float((high_3 - low_3).max())
+    if not (math.isfinite(extent) and extent > 0):
+        raise ValueError(f"points have no extent or are not finite: low {low_3}, high {high_3}")
+    return (low_3 + high_3) / 2, 2 / extent
 
 
 def _targets(body: Body, posed: Posed, joints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

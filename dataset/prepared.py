@@ -24,8 +24,9 @@ from geometry.normals import vertex_normals
 
 VERSION = 2
 TOP = 8
+NORMAL_UNIT = 1 / 32767     # normals are kept as integers of 16 bit: finer than float16 and many times faster to unfold
 # array -> (type on disk, trailing shape); joints and rest frames are padded to 52 rows, skin_start counts from the asset's first entry
-_ARRAYS = {"vertices": ("<f4", (3,)), "normals": ("<f2", (3,)), "skin_start": ("<i4", ()), "skin_count": ("|u1", ()),
+_ARRAYS = {"vertices": ("<f4", (3,)), "normals": ("<i2", (3,)), "skin_start": ("<i4", ()), "skin_count": ("|u1", ()),
            "skin_joint": ("|u1", ()), "skin_weight": ("<f4", ()),
            "faces": ("<i4", (3,)), "area_total": ("<f8", ()), "hand": ("<i4", ()), "hand_total": ("<f8", ()),
            "block": ("<i4", (BLOCK,)), "block_first": ("<i4", ()),
@@ -127,7 +128,7 @@ def _write_asset(writer: _Writer, asset: Asset) -> Entry:
     skin = SparseSkin.rigid(total, count) if asset.skin_VJ is None else top_skin(asset.skin_VJ)
     rows = {"vertex_rows": writer.append("vertices", asset.vertices_V3), "entry_rows": writer.append("skin_joint", skin.joint_E),
             "face_rows": writer.append_faces(faces_F3)}
-    writer.append("normals", np.zeros((total, 3)) if normals_V3 is None else normals_V3)
+    writer.append("normals", np.zeros((total, 3)) if normals_V3 is None else np.rint(np.clip(normals_V3, -1, 1) / NORMAL_UNIT))
     for name, values in (("skin_start", skin.start_V), ("skin_count", skin.count_V), ("skin_weight", skin.weight_E)):
         writer.append(name, values)
     rows |= _write_tables(writer, asset, skin)
@@ -237,7 +238,7 @@ class PreparedAssets:
 
     def __getitem__(self, i: int) -> Asset:
         e, body, bones = self.entries[i], self.body(i), skeleton(self.entries[i].joints)
-        return Asset(e.cls, e.id, e.source, body.vertices_V3, None if body.normals_V3 is None else body.normals_V3.astype(np.float32),
+        return Asset(e.cls, e.id, e.source, body.vertices_V3, None if body.normals_V3 is None else np.float32(body.normals_V3 * NORMAL_UNIT),
                      body.faces_F3, body.joints_J3, body.skin.dense() if e.has_skin else None, bones.parents, bones.names,
                      body.matrix_local_J44, "z", body.joint_valid_J, e.skin_valid)
 
@@ -258,7 +259,7 @@ class PreparedAssets:
                 e.source, self._rows("vertices", e.vertex_rows), self._rows("normals", e.vertex_rows) if e.has_normals else None,
                 self._rows("faces", e.face_rows) if e.face_rows[1] else None, self._map["joints"][i, :e.joints],
                 skeleton(e.joints).parents, self._map["local"][i, :e.joints], self._map["valid"][i, :e.joints],
-                e.skin_valid, e.has_skin, skin, surface if e.area_rows[1] else None, blocks)
+                e.skin_valid, e.has_skin, skin, surface if e.area_rows[1] else None, blocks, NORMAL_UNIT)
         return self._bodies[i]
 
 

@@ -100,18 +100,18 @@ class Sampler:
         on_hands = round(self.count * self.hand_share) if surface.has_hands else 0
         face_P = np.concatenate([_draw(surface.total_F, self.count - on_vertices - on_hands, rng),
                                  surface.hand_H[_draw(surface.hand_total_H, on_hands, rng)]])
-        corner_N3, bary_N3 = _on_vertices(_vertices(vertex_count, on_vertices, rng))
-        corner_N3 = np.concatenate([corner_N3, np.asarray(faces_F3[face_P], np.int64)])
-        bary_N3 = np.concatenate([bary_N3, draw_barycentric(len(face_P), rng)])
+        corner_N3, bary_N3 = np.empty((self.count, 3), np.int64), np.zeros((self.count, 3))
+        corner_N3[:on_vertices], bary_N3[:on_vertices, 0] = _vertices(vertex_count, on_vertices, rng)[:, None], 1
+        corner_N3[on_vertices:], bary_N3[on_vertices:] = faces_F3.take(face_P, axis=0), draw_barycentric(len(face_P), rng)
         order_N = rng.permutation(self.count)
-        return corner_N3[order_N], bary_N3[order_N]
+        return corner_N3.take(order_N, axis=0), bary_N3.take(order_N, axis=0)
 
 
 def blend(values_VC: np.ndarray, corner_N3: np.ndarray, bary_N3: np.ndarray) -> np.ndarray:
     """sum_k bary[n, k] values[corner[n, k]], (N, C), in the wider of the two types."""
-    out_NC = values_VC[corner_N3[:, 0]] * bary_N3[:, :1]
+    out_NC = values_VC.take(corner_N3[:, 0], axis=0) * bary_N3[:, :1]
     for k in (1, 2):
-        out_NC += values_VC[corner_N3[:, k]] * bary_N3[:, k:k + 1]
+        out_NC += values_VC.take(corner_N3[:, k], axis=0) * bary_N3[:, k:k + 1]
     return out_NC
 
 

@@ -82,15 +82,20 @@ def rotation_between(a_3: np.ndarray, b_3: np.ndarray) -> np.ndarray:
     a_3, b_3 = np.broadcast_arrays(normalize(a_3), normalize(b_3))
     if not (np.abs(a_3).max(-1) > 0).all() or not (np.abs(b_3).max(-1) > 0).all():
         raise ValueError("a direction of length zero (or not finite) has no rotation to it")
-    # (a x b, 1 + a.b) is the quaternion; through the half-way vector s = a + b it keeps its digits near opposition
+    # half a turn about a, then about the half-way vector s = a + b: twice the angle from a to s, which is that from a to b
     s_3 = a_3 + b_3
-    quat_4 = np.concatenate([np.cross(a_3, s_3), 0.5 * (s_3 * s_3).sum(-1, keepdims=True)], axis=-1)
-    opposed = np.abs(s_3).max(-1, keepdims=True) < 1e-9
-    if not opposed.any():
-        return quaternion_to_matrix(quat_4)
-    axis_3 = np.eye(3)[np.argmin(np.abs(a_3), axis=-1)]
-    half_turn_4 = np.concatenate([normalize(np.cross(a_3, axis_3)), np.zeros_like(a_3[..., :1])], axis=-1)
-    return quaternion_to_matrix(np.where(opposed, half_turn_4, quat_4))
+    opposed = np.abs(s_3).max(-1) < 1e-9
+    if opposed.any():
+        # half a turn about what is normal to a
+        axis_3 = np.eye(3)[np.argmin(np.abs(a_3), axis=-1)]
+        half_turn_33 = _half_turn(normalize(np.cross(a_3, axis_3)))
+        return np.where(opposed[..., None, None], half_turn_33, _half_turn(normalize(s_3)) @ _half_turn(a_3))
+    return _half_turn(normalize(s_3)) @ _half_turn(a_3)
+
+
+def _half_turn(axis_3: np.ndarray) -> np.ndarray:
+    """2 n n^T - I, for unit axes (..., 3)."""
+    return 2 * axis_3[..., :, None] * axis_3[..., None, :] - np.eye(3)
 
 
 def rotation_uniform(rng: np.random.Generator) -> np.ndarray:
