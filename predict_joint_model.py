@@ -3,9 +3,11 @@
     python predict_joint_model.py --input hero.glb scans/ --dialect mixamo
     python predict_joint_model.py --data_root data --data_list data/test_list.txt          the contest's lists
     python predict_joint_model.py --input hero.glb --checkpoint output/my-run/best --joints 22 --looks 4
+    mpirun -np 8 bash launch/predict_joint_model.sh characters/                            each process takes its share (docs/scale.md)
 
-Writes <output>/<name>/<cls>/<id>/ (see launch/batch_predict.py) and prints what became of each input.
-Exit code: 0 when all were rigged, 2 when any failed or the command itself is wrong.
+Writes <output>/<name>/<cls>/<id>/ (see launch/batch_predict.py) and prints what became of each input. What stands there already,
+made from the same file, checkpoint, options and program, is left as it is.
+Exit code: 0 when all were rigged, 2 when any failed or the command itself is wrong; under mpirun the last process answers for all.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import sys
 from pathlib import Path
 
 from launch.door import enter, natural, positive
+from launch.ranks import Ranks
 
 DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
 
@@ -46,7 +49,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return enter("predict_joint_model", run, parse(argv))
+    args = parse(argv)
+    try:
+        args.ranks = Ranks.take()
+    except ValueError as error:
+        print(f"predict_joint_model: {error}", file=sys.stderr)
+        return 2
+    return enter("predict_joint_model", run, args)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
     name = args.name or args.checkpoint.resolve().name
     options = BatchOptions(args.output, name, args.up, args.dialect, args.influences, args.batch_size, sys.stderr.isatty())
     files, missing = gather_inputs(args.input, args.data_root, args.data_list)
-    outcomes = predict_files(predictor, files, options, missing)
+    outcomes = predict_files(predictor, files, options, missing, args.ranks)
+    if outcomes is None:
+        print(f"rank {args.ranks.rank} of {args.ranks.size}: its share is done, others are still at work")
+        return 0  # mpirun ends all ranks as soon as one answers otherwise
     print(table(outcomes))
     print(f"results: {args.output / name}")
     return 2 if any(o.reason for o in outcomes) else 0

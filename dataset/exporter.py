@@ -6,9 +6,9 @@ when it is whole. Same input, same bytes.
 Letters: V vertices, F faces, J joints, K influences.
 """
 
-import glob
 import json
 import os
+import re
 import shutil
 import struct
 from collections.abc import Callable, Sequence
@@ -22,6 +22,8 @@ SUM_TOLERANCE = 1e-6 + 1.2e-7  # the contract, and what float32 storage of the r
 FLOAT, U8, U16, U32 = 5126, 5121, 5123, 5125
 ARRAY_BUFFER, INDEX_BUFFER = 34962, 34963
 POINTS, TRIANGLES = 0, 4
+ROWS = 1 << 16      # vertices whose weights are sorted out at a time: bounds the memory
+_UNFINISHED = re.compile(r"\.(.+)\.\d+\.(?:new|old)")
 
 
 def write_contest(folder: str | Path, joints_J3: np.ndarray, skin_VJ: np.ndarray, vertices_V3: np.ndarray) -> None:
@@ -31,20 +33,26 @@ def write_contest(folder: str | Path, joints_J3: np.ndarray, skin_VJ: np.ndarray
     Raises: ValueError, before anything is written, for a rig that breaks the contract.
     """
     _check_rig(joints_J3, skin_VJ, vertices_V3)
-    arrays = {"predict_skeleton": joints_J3, "predict_skin": skin_VJ, "transformed_vertices": vertices_V3}
-
-    def fill(fresh: Path) -> None:
-        for name, array in arrays.items():
-            np.save(fresh / f"{name}.npy", np.ascontiguousarray(array, dtype=np.float32))
-    replace_folder(Path(folder), fill)
+    replace_folder(Path(folder), lambda fresh: save_contest(fresh, joints_J3, skin_VJ, vertices_V3))
 
 
-def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make folder complete or not at all: fill a hidden one beside it, then rename. An older one is replaced; parents are made."""
+def save_contest(folder: Path, joints_J3: np.ndarray, skin_VJ: np.ndarray, vertices_V3: np.ndarray) -> None:
+    """The same three files into a folder that exists and is whole only when its maker says so. Raises: as write_contest."""
+    _check_rig(joints_J3, skin_VJ, vertices_V3)
+    for name, array in (("predict_skeleton", joints_J3), ("predict_skin", skin_VJ), ("transformed_vertices", vertices_V3)):
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(array, dtype=np.float32))
+
+
+def replace_folder(folder: Path, fill: Callable[[Path], object], sweep: bool = True) -> None:
+    """Make folder complete or not at all: fill a hidden one beside it, then rename. An older one is replaced; parents are made.
+
+    sweep: first remove what a killed run left of this folder, which reads the whole parent; False for who writes thousands
+    into one parent and has called `sweep_leftovers` before.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (folder.parent / f".{folder.name}.{os.getpid()}.{word}" for word in ("new", "old"))
-    for stale in folder.parent.glob(f".{glob.escape(folder.name)}.*"):  # what a killed run left
-        shutil.rmtree(stale, ignore_errors=True)
+    if sweep:
+        sweep_leftovers(folder.parent, {folder.name})
     fresh.mkdir()
     try:
         fill(fresh)
@@ -56,6 +64,14 @@ def replace_folder(folder: Path, fill: Callable[[Path], None]) -> None:
             os.replace(old, folder)
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep_leftovers(parent: Path, names: set[str]) -> None:
+    """Remove the hidden, unfinished folders that killed runs left in parent for these names, and no others."""
+    for entry in os.scandir(parent) if parent.is_dir() else ():
+        unfinished = _UNFINISHED.fullmatch(entry.name)
+        if unfinished and unfinished[1] in names:
+            shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def write_glb(path: str | Path, vertices_V3: np.ndarray, faces_F3: np.ndarray | None, normals_V3: np.ndarray | None,
@@ -84,7 +100,7 @@ def write_glb(path: str | Path, vertices_V3: np.ndarray, faces_F3: np.ndarray | 
         "nodes": [{"name": "figure", "mesh": 0, "skin": 0}] + _joint_nodes(joints_J3, parents, names),
         "meshes": [mesh], "skins": [skin], "accessors": glb.accessors, "bufferViews": glb.views,
         "buffers": [{"byteLength": len(glb.data)}]}
-    write_atomically(path, pack_glb(document, bytes(glb.data)))
+    write_atomically(path, pack_glb(document, glb.data))
 
 
 def strongest_weights(skin_VJ: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,26 +108,37 @@ def strongest_weights(skin_VJ: np.ndarray, count: int) -> tuple[np.ndarray, np.n
 
     Rows are renormalised and sum to 1 within float32 rounding; an unused slot has weight 0 and joint 0. K = count.
     """
-    skin_VJ = np.asarray(skin_VJ, dtype=np.float64)
-    kept = min(count, skin_VJ.shape[1])
-    joint_VK = np.argsort(-skin_VJ, axis=1, kind="stable")[:, :kept]
-    weight_VK = np.take_along_axis(skin_VJ, joint_VK, axis=1)
-    sums_V1 = weight_VK.sum(1, keepdims=True)
+    skin_VJ = np.asarray(skin_VJ)
+    joint_VK, weight_VK = np.zeros((len(skin_VJ), count), np.int64), np.zeros((len(skin_VJ), count), np.float32)
+    for start in range(0, len(skin_VJ), ROWS):
+        rows = slice(start, start + ROWS)
+        joint_PK, weight_PK = _strongest(skin_VJ[rows].astype(np.float64), min(count, skin_VJ.shape[1]))
+        joint_VK[rows, :joint_PK.shape[1]], weight_VK[rows, :joint_PK.shape[1]] = joint_PK, weight_PK
+    return joint_VK, weight_VK
+
+
+def _strongest(skin_PJ: np.ndarray, kept: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same for some rows, K = kept <= J; skin_PJ is used up. Taking the largest K times is cheaper than sorting J."""
+    row_P, joint_PK = np.arange(len(skin_PJ)), np.empty((len(skin_PJ), kept), np.int64)
+    weight_PK = np.empty((len(skin_PJ), kept))
+    for k in range(kept):
+        joint_PK[:, k] = skin_PJ.argmax(1)  # the first of equals
+        weight_PK[:, k] = skin_PJ[row_P, joint_PK[:, k]]
+        skin_PJ[row_P, joint_PK[:, k]] = -1
+    sums_P1 = weight_PK.sum(1, keepdims=True)
     # a row that float32 already holds exactly keeps its bits; dividing it again would only stir them
-    weight_VK = np.where(np.abs(sums_V1 - 1) <= 2e-7, weight_VK, weight_VK / sums_V1).astype(np.float32)
-    joint_VK = np.where(weight_VK > 0, joint_VK, 0)
-    pad = ((0, 0), (0, count - kept))
-    return np.pad(joint_VK, pad), np.pad(weight_VK, pad)
+    weight_PK = np.where(np.abs(sums_P1 - 1) <= 2e-7, weight_PK, weight_PK / sums_P1).astype(np.float32)
+    return np.where(weight_PK > 0, joint_PK, 0), weight_PK
 
 
-def pack_glb(document: dict, binary: bytes) -> bytes:
+def pack_glb(document: dict, binary: bytes | bytearray) -> bytes:
     """A GLB of one JSON and one binary chunk, each padded to 4 bytes."""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
-    binary += b"\0" * (-len(binary) % 4)
-    length = 12 + 8 + len(text) + 8 + len(binary)
+    tail = b"\0" * (-len(binary) % 4)
+    length = 12 + 8 + len(text) + 8 + len(binary) + len(tail)
     return b"".join((struct.pack("<4sII", b"glTF", 2, length), struct.pack("<I4s", len(text), b"JSON"), text,
-                     struct.pack("<I4s", len(binary), b"BIN\0"), binary))
+                     struct.pack("<I4s", len(binary) + len(tail), b"BIN\0"), binary, tail))
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

@@ -5,32 +5,40 @@
                               transformed_vertices.npy  vertices (V, 3)
                               rigged.glb                meshes only: in the file's own frame
                               preview.png  report.json
-    <output>/<run>/summary.json
+    <output>/<run>/summary.json                         there when the batch came to its end
 
-Nothing written depends on the clock, on other inputs or on their order (only a second asset of the same name is told apart by a number).
+Nothing written depends on the clock, on the number of processes, on other inputs or on their order (only a second input of the
+same name is told apart by a number). A folder that was made from the same file, checkpoint, options and program is left as it is,
+so that a batch started again does what is missing.
 """
 
+import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 from tqdm import tqdm
 
-from dataset.asset import Asset, AssetError, network_rotation
-from dataset.exporter import replace_folder, write_contest, write_glb
-from dataset.format import DIALECTS, skeleton
-from dataset.preview import draw_preview
-from dataset.sources.files import expand_inputs, load_asset
-from launch.predictor import Predictor, RigResult
+from dataset.asset import Asset, AssetError
+from dataset.exporter import sweep_leftovers, write_atomically
+from dataset.sources.files import GLTF, expand_inputs, load_asset
+from dataset.sources.gltf_container import Container
+from dataset.sources.npz import load_npz
+from launch.predictor import Predictor, geometry_only
+from launch.ranks import Ranks
+from launch.rig_folder import Making, standing, write_rig
+from launch.rig_writer import RigWriter
 
-OUTSIDE = 0.01            # box units beyond the mesh's bounding box before a joint counts as outside
-ASYMMETRY = 1.15          # a left bone this much longer than its right one is worth a word
-DOUBT = 0.5               # confidence under which a joint is named
-INFLUENCE = 1e-3          # weights below it do not count as an influence
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ("geometry", "dataset", "ops", "PCT", "models", "launch")
 NAME_LENGTH = 100
 
 
@@ -53,11 +61,26 @@ class BatchOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input: folder on success, reason on failure."""
+    """What became of one input: folder on success, reason on failure. stood: it was there already, made from the same things."""
     input: str
     folder: str | None = None
     reason: str | None = None
     warnings: tuple[str, ...] = ()
+    stood: bool = False
+
+
+class Task(NamedTuple):
+    """One file, its place among the inputs, and the folder that its rig goes to."""
+    place: int
+    path: Path
+    folder: str
+
+
+class Loaded(NamedTuple):
+    """What the reader found: the digest of what the rig is made from, and the asset, or the outcome where there is nothing to do."""
+    made_from: str
+    asset: Asset | None = None
+    outcome: Outcome | None = None
 
 
 def gather_inputs(named: list[str], data_root: Path | None, data_list: Path | None) -> tuple[list[Path], list[Outcome]]:
@@ -78,67 +101,198 @@ def gather_inputs(named: list[str], data_root: Path | None, data_list: Path | No
     return list(files), missing
 
 
-def predict_files(predictor: Predictor, files: list[Path], options: BatchOptions, failed: list[Outcome] = ()) -> list[Outcome]:
-    """Rig each file. A file that cannot be read or rigged becomes an Outcome with its reason and leaves no folder.
+def predict_files(predictor: Predictor, files: list[Path], options: BatchOptions, failed: list[Outcome] = (),
+                  ranks: Ranks = Ranks()) -> list[Outcome] | None:
+    """Rig each file, or this rank's share. A file that cannot be read or rigged becomes an Outcome with its reason and no folder.
 
-    failed: what went wrong before, listed first.
+    failed: what went wrong before, listed first. Returns: what became of all inputs, in their order, after summary.json was
+    written; None for a rank when others are still at work (the last one answers for all).
     Raises: OSError only when <output>/<run> itself cannot be made or written.
     """
     run_folder = options.output / safe_name(options.run)
     run_folder.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
-    outcomes = list(failed)
-    progress = tqdm(_read(files, options), total=len(files), unit="asset", disable=not options.show_progress)
-    for path, asset in progress:
-        if isinstance(asset, Exception):
-            outcomes.append(Outcome(path.name, reason=reason_of(asset)))
-            continue
-        try:
-            outcomes.append(_predict_one(predictor, path, asset, run_folder, taken, options))
-        except Exception as error:  # one bad asset never stops the others
-            outcomes.append(Outcome(path.name, reason=reason_of(error)))
-    _write_json(run_folder / "summary.json", summary(predictor, options, outcomes))
+    if ranks.rank == 0:
+        (run_folder / "summary.json").unlink(missing_ok=True)
+    tasks = plan(files)
+    mine = [tasks[place] for place in ranks.share([size_of(task.path) for task in tasks])]
+    common = common_digest(predictor, options)
+    done = {task.place: asdict(outcome) for task, outcome in _rig_all(predictor, mine, run_folder, options, common, ranks)}
+    merged = ranks.hand_in(run_folder, digest_of(common, *(str(task.path) for task in tasks)), done)
+    if merged is None:
+        return None
+    outcomes = [*failed, *(Outcome(**data | {"warnings": tuple(data["warnings"])}) for data in merged.values())]
+    write_atomically(run_folder / "summary.json", (json.dumps(summary(predictor, options, outcomes), indent=1, ensure_ascii=False)
+                                                   + "\n").encode())
+    ranks.clear(run_folder)
     return outcomes
 
 
-def _read(files: list[Path], options: BatchOptions) -> Iterator[tuple[Path, Asset | Exception]]:
-    """Files in order, each loaded by a thread while its predecessors are being rigged."""
-    def load(path: Path) -> Asset | Exception:
+def plan(files: list[Path]) -> list[Task]:
+    """Where each file's rig goes: <cls>/<id>, the later of two equal ones with a number, whether or not it can be rigged.
+
+    So every rank, and every later start with the same inputs, comes to the same names.
+    """
+    with ThreadPoolExecutor(8) as pool:  # reading an .npz's names is waiting for the disk
+        identities = list(pool.map(identity, files))
+    taken: dict[str, int] = {}
+    folders = [f"{safe_name(cls)}/{free_name(safe_name(name), safe_name(cls), taken)}" for cls, name in identities]
+    return [Task(place, *pair) for place, pair in enumerate(zip(files, folders))]
+
+
+def identity(path: Path) -> tuple[str, str]:
+    """The asset's cls and id, as its reader will give them, without reading its geometry."""
+    if path.suffix.lower() != ".npz":
+        return "other", path.stem
+    try:
+        with np.load(path, allow_pickle=False) as members:
+            cls, name = (str(members[key][()]) if key in members else None for key in ("cls", "id"))
+    except ValueError:  # pickled in the file, as None and lists are: our own reader unpickles without running anything
         try:
-            return load_asset(path, up=None if options.up == "auto" else options.up)
+            asset = load_npz(path)
+            cls, name = asset.cls, str(asset.id)
+        except (AssetError, MemoryError):
+            cls = name = None
+    except Exception:  # a damaged file fails in many ways; reading it will say in which
+        cls = name = None
+    return cls or "other", path.stem if name is None else name
+
+
+def _rig_all(predictor: Predictor, tasks: list[Task], run_folder: Path, options: BatchOptions, common: str,
+             ranks: Ranks) -> Iterator[tuple[Task, Outcome]]:
+    """The tasks' outcomes, in their order. While a rig is written, the next one is predicted, where a core is free for that."""
+    _sweep(tasks, run_folder)
+    hide = not options.show_progress or ranks.rank > 0
+    waiting = None  # the task whose rig is in the writer's hands
+    with _Writing(may_overlap=ranks.size == 1 and len(os.sched_getaffinity(0)) > 1) as writing:
+        for number, (task, loaded) in enumerate(tqdm(_read(tasks, run_folder, options, common), total=len(tasks), unit="asset", disable=hide)):
+            outcome, job = loaded.outcome, None
+            if outcome is None:
+                try:
+                    making = Making(task.path.name, options.run, predictor.options.seed, predictor.options.looks, options.dialect,
+                                    options.influences, loaded.made_from)
+                    job = (run_folder / task.folder, geometry_only(loaded.asset), predictor.predict(loaded.asset), making)
+                except Exception as error:  # one bad asset never stops the others
+                    outcome = Outcome(task.path.name, reason=reason_of(error))
+            if waiting is not None:
+                yield waiting, _written(waiting, writing.finish)
+                waiting = None
+            if job is None:
+                yield task, outcome
+            elif writing.start(job, is_last=number == len(tasks) - 1):
+                waiting = task
+            else:
+                yield task, _written(task, lambda: write_rig(*job)["warnings"])
+        if waiting is not None:
+            yield waiting, _written(waiting, writing.finish)
+
+
+class _Writing:
+    """A RigWriter that is started when the first rig of several is to be written, and ended in any case."""
+
+    def __init__(self, may_overlap: bool):
+        self.may_overlap, self.writer = may_overlap, None
+
+    def start(self, job: tuple, is_last: bool) -> bool:
+        """True when the job is in the writer's hands; False when it is better done here and now."""
+        if self.writer is None and (is_last or not self.may_overlap):
+            return False
+        self.writer = self.writer or RigWriter()
+        self.writer.start(*job)
+        return True
+
+    def finish(self) -> list[str]:
+        return self.writer.finish()
+
+    def __enter__(self) -> "_Writing":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+
+def _written(task: Task, warnings: Callable[[], list[str]]) -> Outcome:
+    try:
+        return Outcome(task.path.name, folder=task.folder, warnings=tuple(warnings()))
+    except Exception as error:
+        return Outcome(task.path.name, reason=reason_of(error))
+
+
+def _read(tasks: list[Task], run_folder: Path, options: BatchOptions, common: str) -> Iterator[tuple[Task, Loaded]]:
+    """Files in order, each loaded by a thread while its predecessors are being rigged; those that stand already are not loaded."""
+    def load(task: Task) -> Loaded:
+        try:
+            made_from = source_digest(task.path, common)
+            report = standing(run_folder / task.folder, made_from)
+            if report is not None:
+                return Loaded(made_from, outcome=Outcome(task.path.name, task.folder, warnings=tuple(report["warnings"]), stood=True))
+            return Loaded(made_from, load_asset(task.path, up=None if options.up == "auto" else options.up))
         except Exception as error:
-            return error
+            return Loaded("", outcome=Outcome(task.path.name, reason=reason_of(error)))
     with ThreadPoolExecutor(1) as pool:
         waiting = []
-        for path in files:
-            waiting.append((path, pool.submit(load, path)))
+        for task in tasks:
+            waiting.append((task, pool.submit(load, task)))
             if len(waiting) > options.read_ahead:
-                first, asset = waiting.pop(0)
-                yield first, asset.result()
-        for path, asset in waiting:
-            yield path, asset.result()
+                first, loaded = waiting.pop(0)
+                yield first, loaded.result()
+        while waiting:
+            first, loaded = waiting.pop(0)
+            yield first, loaded.result()
 
 
-def _predict_one(predictor: Predictor, path: Path, asset: Asset, run_folder: Path, taken: set[str], options: BatchOptions) -> Outcome:
-    rig = predictor.predict(asset)
-    cls, name = safe_name(asset.cls or "other"), free_name(safe_name(str(asset.id)), safe_name(asset.cls or "other"), taken)
-    report = make_report(path.name, asset, rig, predictor, options)
-    folder = run_folder / cls / name
-    replace_folder(folder, lambda fresh: write_rig(fresh, asset, rig, report, options))
-    return Outcome(path.name, folder=f"{cls}/{name}", warnings=tuple(report["warnings"]))
+def _sweep(tasks: list[Task], run_folder: Path) -> None:
+    """Remove what a killed run left half-written of these tasks."""
+    names: dict[str, set[str]] = {}
+    for task in tasks:
+        cls, name = task.folder.split("/")
+        names.setdefault(cls, set()).add(name)
+    for cls, here in names.items():
+        sweep_leftovers(run_folder / cls, here)
 
 
-def write_rig(folder: Path, asset: Asset, rig: RigResult, report: dict, options: BatchOptions) -> None:
-    """All files of one rig. folder exists and is empty."""
-    write_contest(folder, rig.box_joints_J3, rig.skin_VJ, rig.box_vertices_V3)
-    if asset.has_faces:
-        names = tuple(DIALECTS[options.dialect][name] for name in rig.names)
-        write_glb(folder / "rigged.glb", asset.vertices_V3, asset.faces_F3, asset.normals_V3, rig.joints_J3, rig.parents, names,
-                  rig.skin_VJ, asset.up, options.influences)
-    turn = network_rotation(asset)  # so that the figure's front is drawn as the front, whatever the file's custom
-    draw_preview(folder / "preview.png", turn.apply(asset.vertices_V3), asset.faces_F3 if asset.has_faces else None,
-                 turn.apply(rig.joints_J3), rig.parents, "z", skin_VJ=rig.skin_VJ)
-    _write_json(folder / "report.json", report)
+def common_digest(predictor: Predictor, options: BatchOptions) -> str:
+    """Of all that the rigs of a batch have in common: checkpoint, options and program."""
+    return digest_of(predictor.fingerprint, repr(predictor.options), options.run, options.up, options.dialect, str(options.influences),
+                     _code_digest())
+
+
+@cache
+def _code_digest() -> str:
+    """Of our own source files: a new version makes its results anew."""
+    files = sorted(file for folder in CODE for file in (ROOT / folder).rglob("*.py"))
+    return digest_of(*(f"{file.relative_to(ROOT)}\n{file.read_text(encoding='utf-8')}" for file in files))
+
+
+def source_digest(path: Path, common: str) -> str:
+    """Of one rig: what is common, the file's name and bytes, and those of the buffers that a glTF keeps beside it.
+
+    Raises: AssetError when the file is not there.
+    """
+    if not path.is_file():
+        raise AssetError(f"{path.name}: no such file")
+    parts = [path]
+    if path.suffix.lower() in GLTF:
+        uris = [str(buffer.get("uri", "data:")) for buffer in Container(path).document.get("buffers", [])]
+        parts += [path.parent / unquote(uri) for uri in uris if not uri.startswith("data:")]
+    contents = []
+    for part in filter(Path.is_file, parts):  # a buffer that is missing or elsewhere: reading the file refuses it
+        with part.open("rb") as file:
+            contents.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digest_of(common, path.name, *contents)
+
+
+def digest_of(*texts: str) -> str:
+    """SHA-256 of a list of texts, such that no two lists run together."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def size_of(path: Path) -> int:
+    """Bytes; 0 for a file that is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def safe_name(text: str) -> str:
@@ -147,56 +301,20 @@ def safe_name(text: str) -> str:
     return name or "unnamed"
 
 
-def free_name(name: str, cls: str, taken: set[str]) -> str:
-    """name, or name-2, name-3, ... when this batch has used it (letter case does not tell names apart: some disks do not)."""
-    number, free = 1, name
-    while f"{cls}/{free}".casefold() in taken:
+def free_name(name: str, cls: str, taken: dict[str, int]) -> str:
+    """name, or name-2, name-3, ... when an input before has it (letter case does not tell names apart: some disks do not).
+
+    taken: how often each name has been asked for; kept here, so that a thousand files of one name do not search from 2 each time.
+    """
+    asked = f"{cls}/{name}".casefold()
+    number = taken.get(asked, 0) + 1
+    while number > 1 and f"{asked}-{number}" in taken:
         number += 1
-        free = f"{name}-{number}"
-    taken.add(f"{cls}/{free}".casefold())
-    return free
-
-
-def make_report(source: str, asset: Asset, rig: RigResult, predictor: Predictor, options: BatchOptions) -> dict:
-    """What was predicted, as plain data; the same input gives the same bytes."""
-    influences_V = (rig.skin_VJ > INFLUENCE).sum(1)
-    doubts = [None] * len(rig.names) if rig.confidence_J is None else [round(float(c), 4) for c in rig.confidence_J]
-    joints = [{"name": name, "parent": parent, "position": [round(float(x), 6) for x in position], "confidence": doubt}
-              for name, parent, position, doubt in zip(rig.names, rig.parents, rig.joints_J3, doubts)]
-    return {"input": source, "run": options.run, "up": asset.up, "seed": predictor.options.seed, "looks": predictor.options.looks,
-            "vertices": len(asset.vertices_V3), "faces": len(asset.faces_F3) if asset.has_faces else 0, "joint_count": len(joints),
-            "influences": {"mean": round(float(influences_V.mean()), 3), "max": int(influences_V.max())},
-            "warnings": warnings_of(rig, influences_V, options.influences), "joints": joints}
-
-
-def warnings_of(rig: RigResult, influences_V: np.ndarray, kept: int) -> list[str]:
-    """Plain sentences about what an animator should look at."""
-    low_3, high_3 = rig.box_vertices_V3.min(0) - OUTSIDE, rig.box_vertices_V3.max(0) + OUTSIDE
-    outside_J = ((rig.box_joints_J3 < low_3) | (rig.box_joints_J3 > high_3)).any(1)
-    out = []
-    if outside_J.any():
-        out.append(f"joints outside the mesh's box: {_names(rig, outside_J)}")
-    if rig.confidence_J is not None and (rig.confidence_J < DOUBT).any():
-        out.append(f"low confidence: {_names(rig, rig.confidence_J < DOUBT)}")
-    uneven_J = uneven_bones(rig)
-    if uneven_J.any():
-        out.append(f"left and right bones differ by more than {ASYMMETRY - 1:.0%}, to: {_names(rig, uneven_J)}")
-    crowded = int((influences_V > kept).sum())
-    if crowded:
-        out.append(f"{crowded} of {len(influences_V)} vertices have more than {kept} influences; "
-                   f"rigged.glb keeps the strongest {kept}")
-    return out
-
-
-def uneven_bones(rig: RigResult) -> np.ndarray:
-    """(J,) True where the bone ending in a left joint and its mirror differ in length by more than ASYMMETRY; right ones stay False."""
-    bones = skeleton(len(rig.names))
-    length_J = np.array([0 if p is None else np.linalg.norm(rig.box_joints_J3[j] - rig.box_joints_J3[p])
-                         for j, p in enumerate(bones.parents)])
-    mirrored_J = length_J[list(bones.mirror)]
-    longer_J, shorter_J = np.maximum(length_J, mirrored_J), np.minimum(length_J, mirrored_J)
-    left_J = np.array([name.startswith("l_") for name in rig.names])
-    return left_J & (longer_J > ASYMMETRY * shorter_J)
+    taken[asked] = number
+    if number == 1:
+        return name
+    taken[f"{asked}-{number}"] = 1
+    return f"{name}-{number}"
 
 
 def summary(predictor: Predictor, options: BatchOptions, outcomes: list[Outcome]) -> dict:
@@ -210,7 +328,8 @@ def table(outcomes: list[Outcome]) -> str:
     width = max((len(o.input) for o in outcomes), default=0)
     lines = []
     for o in outcomes:
-        note = f" ({len(o.warnings)} warning{'s' * (len(o.warnings) != 1)}, see report.json)" if o.warnings else ""
+        notes = ["unchanged"] * o.stood + [f"{len(o.warnings)} warning{'s' * (len(o.warnings) != 1)}, see report.json"] * bool(o.warnings)
+        note = f" ({'; '.join(notes)})" if notes else ""
         lines.append(f"{o.input:<{width}}  " + (f"FAILED  {o.reason}" if o.reason else f"ok      {o.folder}{note}"))
     failed = sum(o.reason is not None for o in outcomes)
     return "\n".join(lines + [f"{len(outcomes) - failed} rigged, {failed} failed"])
@@ -220,11 +339,3 @@ def reason_of(error: Exception) -> str:
     """One line. Errors that are not ours to word carry their type."""
     text = " ".join(str(error).split())
     return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
-
-
-def _names(rig: RigResult, chosen_J: np.ndarray) -> str:
-    return ", ".join(name for name, chosen in zip(rig.names, chosen_J) if chosen)
-
-
-def _write_json(path: Path, data: dict) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,5 +1,7 @@
 """The door: its command line, its exit codes, and no traceback for what a user can do wrong."""
 
+import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -73,3 +75,64 @@ def test_as_a_program(place):
     words = ["--input", place / "gone.glb", "--checkpoint", place / "my-run", "--output", place / "out", "--name", "program"]
     done = subprocess.run([sys.executable, "predict_joint_model.py", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "no such file" in done.stdout and "Traceback" not in done.stderr
+
+
+def under_mpirun(place: Path, name: str, program: list[str]) -> subprocess.CompletedProcess:
+    """Two ranks rig place/data and a name that leads nowhere. Jittor is not in mpirun, so its ranks may die as they like."""
+    mpirun = Path(sys.prefix) / "bin" / "mpirun"
+    if not mpirun.exists():
+        pytest.skip("no mpirun beside this Python")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX_", "TRANSREFINER_RANKS"))}
+    environment |= {"OPAL_PREFIX": sys.prefix, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+    words = ["--input", place / "data", place / "gone.glb", "--checkpoint", place / "my-run", "--output", place / "out", "--name", name]
+    return subprocess.run([str(mpirun), "-np", "2", "--oversubscribe", sys.executable, *program, *map(str, words)], cwd=ROOT,
+                          env=environment, capture_output=True, text=True, timeout=300)
+
+
+def results(place: Path, name: str) -> dict[str, bytes]:
+    """Every file of a run, hidden ones too; its name, which stands in reports and digests, made the same."""
+    folder, out = place / "out" / name, {}
+    for path in folder.rglob("*"):
+        if path.suffix == ".json":
+            out[str(path.relative_to(folder))] = {k: v for k, v in json.loads(path.read_text()).items() if k not in ("run", "made_from")}
+        elif path.is_file():
+            out[str(path.relative_to(folder))] = path.read_bytes()
+    return out
+
+
+def test_two_ranks_leave_what_one_process_leaves(place):
+    assert call(place, "--input", str(place / "data"), str(place / "gone.glb"), "--name", "alone") == 2
+    done = under_mpirun(place, "ranks", ["predict_joint_model.py"])
+    assert done.returncode == 2 and "2 rigged, 1 failed" in done.stdout, done.stderr[-3000:]   # a failure on any rank is told
+    assert done.stdout.count("FAILED") == 1 and "others are still at work" in done.stdout
+    assert results(place, "ranks") == results(place, "alone") and "summary.json" in results(place, "alone")
+
+
+DYING = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+import launch.rig_folder
+import predict_joint_model
+if os.environ["OMPI_COMM_WORLD_RANK"] == "1":
+    launch.rig_folder.write_json = lambda *words: os.kill(os.getpid(), signal.SIGKILL)   # in the midst of a folder
+sys.exit(predict_joint_model.main())
+"""
+
+
+def test_a_second_start_finishes_what_a_killed_rank_left(place, tmp_path):
+    (tmp_path / "dying.py").write_text(DYING.format(root=str(ROOT)))
+    done = under_mpirun(place, "killed", [str(tmp_path / "dying.py")])
+    assert done.returncode not in (0, 2) and "signal 9" in done.stderr
+    left = results(place, "killed")
+    assert "summary.json" not in left and any(".new/" in name for name in left)
+    done = under_mpirun(place, "killed", ["predict_joint_model.py"])
+    assert done.returncode == 2 and "2 rigged, 1 failed" in done.stdout, done.stderr[-3000:]
+    assert call(place, "--input", str(place / "data"), str(place / "gone.glb"), "--name", "whole") == 2
+    assert results(place, "killed") == results(place, "whole")
+
+
+def test_half_set_ranks_are_a_sentence(place, monkeypatch, capsys):
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    assert call(place, "--input", str(place / "data")) == 2
+    line, = capsys.readouterr().err.splitlines()
+    assert "OMPI_COMM_WORLD_SIZE=None" in line

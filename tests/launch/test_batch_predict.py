@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 import launch.batch_predict as module
+import launch.rig_folder
 from dataset.asset import AssetError
 from dataset.exporter import write_glb
 from dataset.format import skeleton
 from dataset.sources.npz import write_npz
 from geometry.similarity import Similarity
-from launch.batch_predict import (BatchOptions, Outcome, free_name, gather_inputs, predict_files, reason_of, safe_name, table, uneven_bones,
-                                  warnings_of)
-from launch.predictor import Predictor, PredictorOptions, RigResult
+from launch.batch_predict import (BatchOptions, Outcome, common_digest, free_name, gather_inputs, identity, plan, predict_files, reason_of,
+                                  safe_name, source_digest, table)
+from launch.predictor import Predictor, PredictorOptions
+from launch.ranks import Ranks
+from launch.rig_folder import RigResult, standing, uneven_bones, warnings_of
 from tests.dataset.figures import capsule_man, figure_joints
 from tests.launch.random_checkpoint import save_random
 
@@ -104,7 +107,7 @@ def test_a_bad_input_does_not_stop_the_batch(predictor, inputs, tmp_path):
 def test_a_failure_while_writing_leaves_no_folder(predictor, inputs, tmp_path, monkeypatch):
     def no_disk(*args, **kwargs):
         raise OSError("no space left")
-    monkeypatch.setattr(module, "draw_preview", no_disk)
+    monkeypatch.setattr(launch.rig_folder, "draw_preview", no_disk)
     outcomes = run(predictor, [inputs / "man.npz"], tmp_path)
     assert outcomes[0].reason == "OSError: no space left"
     assert [p.name for p in (tmp_path / "run").rglob("*") if p.is_file()] == ["summary.json"]
@@ -143,9 +146,122 @@ def test_safe_name(text, name):
 
 
 def test_free_name_ignores_letter_case():
-    taken = set()
-    assert [free_name(n, "c", taken) for n in ("a", "A", "a-2", "b")] == ["a", "A-2", "a-2-2", "b"]
+    taken = {}
+    assert [free_name(n, "c", taken) for n in ("a", "A", "a-2", "b", "a", "a-2")] == ["a", "A-2", "a-2-2", "b", "a-3", "a-2-3"]
     assert free_name("a", "other", taken) == "a"
+    taken = {}
+    assert [free_name(n, "c", taken) for n in ("a-2", "a", "a")] == ["a-2", "a", "a-3"]
+
+
+def test_identity_is_what_the_reader_will_say(inputs):
+    write_npz(inputs / "nameless.npz", replace(MAN, cls="mixamo", id="7"))
+    members = dict(np.load(inputs / "nameless.npz", allow_pickle=True))
+    np.savez(inputs / "number.npz", **members | {"id": np.array(12)})
+    np.savez(inputs / "nameless.npz", **{k: v for k, v in members.items() if k != "id"})
+    np.savez(inputs / "pickled.npz", **members | {"cls": np.array("vroid", dtype=object), "id": np.array(None, dtype=object)})
+    (inputs / "broken.npz").write_bytes(b"PK, or so it says")
+    got = {path.name: identity(path) for path in inputs.iterdir()}
+    for name in ("man.npz", "nameless.npz", "number.npz", "pickled.npz", "hero.glb"):
+        asset = module.load_asset(inputs / name)
+        assert got[name] == (asset.cls, str(asset.id)), name
+    assert got["broken.npz"] == ("other", "broken") and got["scan.xyz"] == ("other", "scan")
+
+
+def test_what_stands_is_left_and_what_changed_is_made_anew(predictor, inputs, tmp_path):
+    files, folder = sorted(inputs.iterdir()), tmp_path / "run"
+    first = run(predictor, files, tmp_path)
+    before = contents(folder)
+    stamps = {name: (folder / name).stat().st_mtime_ns for name in before}
+    again = run(predictor, files, tmp_path)
+    assert [o.stood for o in first] == [False] * 3 and [o.stood for o in again] == [True] * 3
+    assert [replace(o, stood=False) for o in again] == first and contents(folder) == before
+    assert all((folder / name).stat().st_mtime_ns == stamp for name, stamp in stamps.items() if name != "summary.json")
+    np.savetxt(inputs / "scan.xyz", MAN.vertices_V3[::5])                  # another content
+    (folder / "mixamo" / "7" / "rigged.glb").unlink()                      # a file is gone
+    report = folder / "other" / "hero" / "predict_skin.npy"
+    report.write_bytes(report.read_bytes()[:-1])                           # or cut short
+    assert [o.stood for o in run(predictor, files, tmp_path)] == [False] * 3
+    after = contents(folder)
+    assert {name for name in before if after[name] != before[name]} >= {"other/scan/predict_skin.npy", "other/scan/report.json"}
+    assert all(after[name] == before[name] for name in before if "scan" not in name and name != "summary.json")
+
+
+@pytest.mark.parametrize("change", [dict(influences=2), dict(dialect="vrm"), dict(up="z")])
+def test_other_options_make_it_anew(predictor, inputs, tmp_path, change):
+    run(predictor, [inputs / "hero.glb"], tmp_path)
+    outcome, = run(predictor, [inputs / "hero.glb"], tmp_path, **change)
+    assert outcome.reason is None and not outcome.stood
+
+
+def test_digest_feels_checkpoint_options_and_code(predictor, tmp_path, monkeypatch):
+    options = BatchOptions(tmp_path, "run")
+    other = Predictor(save_random(tmp_path / "other", joints=22, points=64, seed=5))
+    looking = Predictor(save_random(tmp_path / "looks", joints=22, points=64), PredictorOptions(looks=2))
+    digests = [common_digest(p, options) for p in (predictor, other, looking)] + [common_digest(predictor, replace(options, run="b"))]
+    monkeypatch.setattr(module, "_code_digest", lambda: "another version")
+    digests.append(common_digest(predictor, options))
+    assert len(set(digests)) == 5
+
+
+def test_digest_feels_buffers_beside_a_gltf(tmp_path):
+    document = {"asset": {"version": "2.0"}, "buffers": [{"byteLength": 2, "uri": "a%20b.bin"}, {"byteLength": 0, "uri": "data:,"}]}
+    (tmp_path / "m.gltf").write_text(json.dumps(document))
+    marks = [source_digest(tmp_path / "m.gltf", "x")]
+    for data in (b"12", b"13"):
+        (tmp_path / "a b.bin").write_bytes(data)
+        marks.append(source_digest(tmp_path / "m.gltf", "x"))
+    assert len(set(marks)) == 3 and source_digest(tmp_path / "m.gltf", "x") == marks[-1]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"made_from": "x", "warnings": [], "files": {}}', '{"made_from": "x", "warnings": []}',
+                                  '{"made_from": "x", "warnings": [], "files": {"gone.npy": 3}}', '{"made_from": "y"}'])
+def test_a_doubtful_folder_does_not_stand(tmp_path, text):
+    (tmp_path / "report.json").write_text(text)
+    assert standing(tmp_path, "x") is None
+
+
+def test_the_writer_names_the_input_whose_rig_it_cannot_write(predictor, inputs, tmp_path):
+    """With several files the writing is done by a process of its own; its errors come home."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mixamo").write_text("a file where the folder should be")
+    outcomes = run(predictor, sorted(inputs.iterdir()), tmp_path)
+    assert [o.reason is None for o in outcomes] == [True, False, True]
+    assert "FileExistsError" in outcomes[1].reason and not list((tmp_path / "run").rglob(".*"))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_ranks_leave_what_one_process_leaves(predictor, inputs, tmp_path, size):
+    (inputs / "b").mkdir()
+    write_npz(inputs / "b" / "man.npz", replace(MAN, cls="mixamo", id="7"))
+    (inputs / "broken.glb").write_bytes(b"glTF, or so it says")
+    files = sorted(path for path in inputs.rglob("*") if path.is_file())
+    gone = [Outcome("gone.glb", reason="no such file")]
+    predict_files(predictor, files, BatchOptions(tmp_path / "one", "run", show_progress=False), gone)
+    options = BatchOptions(tmp_path / "many", "run", show_progress=False)
+    answers = [predict_files(predictor, files, options, gone, Ranks(rank, size, "job")) for rank in (*range(1, size), 0)]
+    assert answers[:-1] == [None] * (size - 1)                              # the last one answers for all
+    assert [o.input for o in answers[-1]] == ["gone.glb", *(f.name for f in files)]
+    assert contents(tmp_path / "many") == contents(tmp_path / "one") and not list(tmp_path.rglob(".*"))
+    assert {o.folder for o in answers[-1] if o.folder} == {"mixamo/7", "mixamo/7-2", "other/hero", "other/scan"}
+
+
+def test_a_later_start_finishes_what_a_dead_rank_left(predictor, inputs, tmp_path):
+    files = sorted(inputs.iterdir())
+    predict_files(predictor, files, BatchOptions(tmp_path / "one", "run", show_progress=False))
+    options = BatchOptions(tmp_path / "many", "run", show_progress=False)
+    assert predict_files(predictor, files, options, (), Ranks(1, 2, "first")) is None   # rank 0 has died
+    done = {path.name for path in (tmp_path / "many" / "run").glob("[!.]*/*")}
+    assert 0 < len(done) < 3 and not (tmp_path / "many" / "run" / "summary.json").exists()
+    left = tmp_path / "many" / "run" / "other"
+    left.mkdir(exist_ok=True)
+    for name in ("hero", "scan"):
+        (left / f".{name}.77.new").mkdir()                                  # half-written
+    (left / ".foreign.77.new").mkdir()
+    assert predict_files(predictor, files, options, (), Ranks(0, 2, "second")) is None  # rank 1's old answer is not taken for a new one
+    outcomes = predict_files(predictor, files, options, (), Ranks(1, 2, "second"))
+    assert [o.reason for o in outcomes] == [None] * 3 and sum(o.stood for o in outcomes) == len(done)
+    (left / ".foreign.77.new").rmdir()                                      # not ours to remove
+    assert contents(tmp_path / "many") == contents(tmp_path / "one") and not list((tmp_path / "many").rglob(".*"))
 
 
 def test_gather_inputs(inputs, tmp_path):
@@ -187,6 +303,7 @@ def test_table():
     text = table([Outcome("a.glb", "other/a", None, ("w",)), Outcome("long.xyz", None, "no points")])
     assert text.splitlines() == ["a.glb     ok      other/a (1 warning, see report.json)", "long.xyz  FAILED  no points",
                                  "1 rigged, 1 failed"]
+    assert "ok      other/a (unchanged; 2 warnings, see report.json)" in table([Outcome("a.glb", "other/a", None, ("w", "v"), True)])
 
 
 def test_looks_reach_the_report(tmp_path, inputs):

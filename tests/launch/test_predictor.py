@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 import launch.predictor as module
 from dataset.asset import Asset, AssetError
 from dataset.format import skeleton
+from dataset.sampler import Surface
 from geometry.kinematics import rotation_uniform
 from geometry.similarity import Similarity
 from launch.checkpoint import load_model
-from launch.predictor import (Predictor, PredictorOptions, Queries, RigResult, box_similarity, check_rig, confidence, content_number,
-                              fill, unit_rows, with_normals)
+from launch.predictor import (Predictor, PredictorOptions, Queries, box_similarity, check_rig, confidence, content_number,
+                              distinct_rows, fill, fingerprint, unit_rows, with_normals)
+from launch.rig_folder import RigResult
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
 
@@ -230,17 +232,53 @@ def test_every_parameter_comes_from_the_checkpoint(checkpoint, predictor):
 
 
 def test_hands_are_looked_for_first(checkpoint, predictor, monkeypatch):
-    seen = []
+    seen, drawn = [], []
 
-    class Watching(module.Sampler):
-        def __call__(self, asset, rng):
+    class Watching(Surface):
+        @staticmethod
+        def of(asset):
             seen.append(asset.skin_VJ)
-            return super().__call__(asset, rng)
-    monkeypatch.setattr(module, "Sampler", Watching)
+            return Surface.of(asset)
+    monkeypatch.setattr(module, "Surface", Watching)
+    monkeypatch.setattr(module, "draw", lambda *words, draw=module.draw: drawn.append(words[2]) or draw(*words))
     Predictor(checkpoint, PredictorOptions(looks=2)).predict(MAN)
-    assert [skin is None for skin in seen] == [True, False, False]
+    assert [skin is None for skin in seen] == [True, False]                # measured once for all looks
+    assert len(drawn) == 3 and drawn[1] is drawn[2] and drawn[0] is not drawn[1]
     assert abs(seen[1].sum(1) - 1).max() < 1e-6 and seen[1].shape == (len(MAN.vertices_V3), 52)
     seen.clear()
     Predictor(checkpoint, PredictorOptions(find_hands=False)).predict(MAN)
     predictor.predict(cloud())
     assert seen == [None, None]
+
+
+def test_draw_is_what_the_sampler_draws():
+    asset, sampler = replace(MAN, skin_VJ=MAN.skin_VJ), module.Sampler(40)
+    wanted = sampler(asset, np.random.default_rng(3))
+    got = module.draw(sampler, asset, module.Surface.of(asset), np.random.default_rng(3))
+    assert got.points_N3.tobytes() == wanted.points_N3.tobytes() and got.normals_N3.tobytes() == wanted.normals_N3.tobytes()
+
+
+def test_distinct_rows_are_those_of_numpy():
+    rows_V3 = np.random.default_rng(0).integers(-2, 2, (200, 3)).astype("float32")
+    points_U3, place_V = distinct_rows(rows_V3)
+    wanted_U3, wanted_V = np.unique(rows_V3, axis=0, return_inverse=True)
+    assert points_U3.tolist() == wanted_U3.tolist() and place_V.tolist() == wanted_V.ravel().tolist()
+    points_U3, place_V = distinct_rows(np.array([[0, 0, 1], [-0.0, 0, 1]], "float32"))
+    assert points_U3.tolist() == [[0, 0, 1]] and place_V.tolist() == [0, 0]  # zero has one place, whatever its sign
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_pieces_by_hand(size):
+    place_V = np.array([2, 0, 2, 1])
+    queries, out_V = Queries(np.zeros((3, 3)), np.zeros((3, 3)), place_V), np.full(4, -1)
+    for chunk, vertex_P, row_P in queries.pieces(size):
+        out_V[vertex_P] = np.arange(3)[chunk][row_P]
+    assert out_V.tolist() == place_V.tolist()
+
+
+def test_fingerprint_feels_every_number_name_and_setting():
+    base = {"a": np.array([1, 2], "float32"), "b": np.zeros(2, "float32")}
+    others = [base | {"a": np.array([1, 3], "float32")}, {"a": base["b"], "b": base["a"]}, base | {"b": np.zeros((2, 1), "float32")}]
+    marks = {fingerprint(base, {}), fingerprint(base, {"x": 1}), *(fingerprint(params, {}) for params in others)}
+    assert len(marks) == 5
+    assert fingerprint(dict(reversed(base.items())), {}) == fingerprint(base, {})
