@@ -80,40 +80,50 @@ def _place(view_P3: np.ndarray, centre_3: np.ndarray, scale: float, middle_2: np
 
 def _panel(points_V3: np.ndarray, faces_F3: np.ndarray | None, colour_V3: np.ndarray, panel_width: int) -> Image.Image:
     width, height = panel_width * SUPERSAMPLE, HEIGHT * SUPERSAMPLE
-    paper_HW3 = np.broadcast_to((TOP + (BOTTOM - TOP) * np.linspace(0, 1, height)[:, None])[:, None], (height, width, 3)).copy()
+    paper_H3 = TOP + (BOTTOM - TOP) * np.linspace(0, 1, height)[:, None]
+    picture_HW3 = np.empty((height, width, 3), np.uint8)
+    picture_HW3[:] = _bytes(paper_H3)[:, None]
     if faces_F3 is None or not len(faces_F3):
-        _dots(paper_HW3, points_V3, colour_V3)
+        _dots(picture_HW3, points_V3, colour_V3)
     else:
-        _solid(paper_HW3, points_V3, np.asarray(faces_F3, np.int64), colour_V3)
-    return Image.fromarray(np.rint(paper_HW3.clip(0, 1) * 255).astype(np.uint8))
+        _solid(picture_HW3, paper_H3, points_V3, np.asarray(faces_F3, np.int64), colour_V3)
+    return Image.fromarray(picture_HW3)
 
 
-def _solid(paper_HW3: np.ndarray, points_V3: np.ndarray, faces_F3: np.ndarray, colour_V3: np.ndarray) -> None:
-    """Shade the nearest surface, darker where it turns away (the rim), with smooth normals."""
-    height, width, _ = paper_HW3.shape
+def _bytes(colour_P3: np.ndarray) -> np.ndarray:
+    return np.rint(colour_P3.clip(0, 1) * 255).astype(np.uint8)
+
+
+def _solid(picture_HW3: np.ndarray, paper_H3: np.ndarray, points_V3: np.ndarray, faces_F3: np.ndarray, colour_V3: np.ndarray) -> None:
+    """Shade the nearest surface, darker where it turns away (the rim), with smooth normals; a little of the paper shines through.
+
+    Only pixels that show something are computed: most of a picture is paper.
+    """
+    height, width, _ = picture_HW3.shape
     seen = rasterize(points_V3, faces_F3, height, width)
-    covered = seen.covered_HW
+    covered = np.nonzero(seen.covered_HW)
+    corners_P3, bary_P3 = faces_F3[seen.face_HW[covered]], seen.bary_HW3[covered]
     upright_V3 = points_V3 * (1, -1, -1)  # right, up, towards the eye again
-    normals_HW3 = seen.interpolate(vertex_normals(upright_V3, faces_F3), faces_F3)
-    normals_P3 = normalize(normals_HW3[covered])
+    normals_P3 = normalize(np.einsum("pk,pkc->pc", bary_P3, vertex_normals(upright_V3, faces_F3)[corners_P3]))
     normals_P3 *= np.where(normals_P3[:, 2:] < 0, -1, 1)  # a back side is lit like a front
     light_P = lambert(normals_P3, LIGHT, ambient=0.5)
     rim_P = 0.72 + 0.28 * normals_P3[:, 2] ** 0.6
-    colour_P3 = seen.interpolate(colour_V3, faces_F3)[covered]
-    paper_HW3[covered] = 0.08 * paper_HW3[covered] + 0.92 * colour_P3 * (light_P * rim_P)[:, None]
+    colour_P3 = np.einsum("pk,pkc->pc", bary_P3, colour_V3[corners_P3])
+    picture_HW3[covered] = _bytes(0.08 * paper_H3[covered[0]] + 0.92 * colour_P3 * (light_P * rim_P)[:, None])
 
 
-def _dots(paper_HW3: np.ndarray, points_V3: np.ndarray, colour_V3: np.ndarray) -> None:
+def _dots(picture_HW3: np.ndarray, points_V3: np.ndarray, colour_V3: np.ndarray) -> None:
     """Points as small squares, the nearer the darker, drawn from the back to the front."""
-    height, width, _ = paper_HW3.shape
+    height, width, _ = picture_HW3.shape
     order = np.argsort(-points_V3[:, 2], kind="stable")
     depth = points_V3[order, 2]
     shade = 0.45 + 0.3 * (depth - depth.min()) / max(np.ptp(depth), 1e-12)
+    colour_P3 = _bytes(colour_V3[order] * shade[:, None])
     x, y = np.floor(points_V3[order, :2]).astype(int).T
     for dy in range(-1, 2):
         for dx in range(-1, 2):
             inside = (x + dx >= 0) & (x + dx < width) & (y + dy >= 0) & (y + dy < height)
-            paper_HW3[(y + dy)[inside], (x + dx)[inside]] = (colour_V3[order] * shade[:, None])[inside]
+            picture_HW3[(y + dy)[inside], (x + dx)[inside]] = colour_P3[inside]
 
 
 def _side_colours(count: int) -> list[tuple[int, int, int]]:
