@@ -46,7 +46,8 @@ def measure(preset: str, args: argparse.Namespace) -> tuple[dict[str, Ratio], li
             ratios[case] = compare(times["jittor"], times["torch"])
             rows.append({"preset": preset, "case": case, "ratio": ratios[case]._asdict(),
                          **{f"{name}_s": statistics.median(seconds) for name, seconds in times.items()}})
-            print(f"{preset:6} {case:8} jittor {rows[-1]['jittor_s']:.4f} s   torch {rows[-1]['torch_s']:.4f} s   ratio {ratios[case]}", flush=True)
+            seconds = "   ".join(f"{name} {statistics.median(values):.4f} s" for name, values in times.items())
+            print(f"{preset:6} {case:8} {seconds}   ratio {ratios[case]}", flush=True)
         for worker in workers.values():
             worker.close()
     return ratios, rows
@@ -65,8 +66,10 @@ def main() -> None:
     for preset in args.presets:
         ratios, more = measure(preset, args)
         rows += more
-        keys[f"train_ratio_{preset}"] = ratios["train"].median
-        keys["forward_ratio"] = max(keys.get("forward_ratio", 0.0), ratios["forward"].median)  # the worst of the presets
+        name_of = {"train": f"train_ratio_{preset}", "forward": "forward_ratio"}
+        for case, ratio in ratios.items():
+            if ratio.median > keys.get(name_of[case], 0.0):  # forward: the worst of the presets
+                keys[name_of[case]], keys[f"{name_of[case]}_spread"] = ratio.median, [ratio.low, ratio.high]
     write_result(args.json, keys, rows, about)
 
 

@@ -41,6 +41,12 @@ CLAIMS = (
 )
 
 
+def written(claim: Claim, result: dict) -> str:
+    """The number, and the quartiles of its rounds where the benchmark tells them."""
+    spread = result.get(f"{claim.key}_spread")
+    return claim.form.format(result[claim.key]) + (f" ({'-'.join(claim.form.format(end) for end in spread)})" if spread else "")
+
+
 def newest() -> dict[str, dict]:
     """benchmark -> its result of the latest date that has one."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*/bench_*.json"))}
@@ -52,11 +58,11 @@ def table(results: dict[str, dict]) -> str:
     for claim in CLAIMS:
         about = results.get(claim.benchmark, {}).get("about")
         if about is not None:
-            value = claim.form.format(results[claim.benchmark][claim.key])
+            value = written(claim, results[claim.benchmark])
             lines.append(f"| {claim.text} | {value} | {claim.bar} | `python -m benchmarks.{claim.benchmark}` | {about['date']} |")
     machines = sorted({result["about"]["processor"] for result in results.values()})
-    return "\n".join(lines) + f"\n\nMachine: {'; '.join(machines)}, 2 cores, no GPU. Medians of paired runs; spread and versions: " \
-                              "[benchmarks/results](benchmarks/results).\n"
+    about_all = f"Machine: {'; '.join(machines)}, 2 cores, no GPU. Medians of paired runs, quartiles in brackets; rows and versions: "
+    return "\n".join(lines) + f"\n\n{about_all}[benchmarks/results](benchmarks/results).\n"
 
 
 def with_table(readme: str, new: str) -> str:

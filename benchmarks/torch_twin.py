@@ -346,7 +346,8 @@ class SkinDecoder(nn.Module):
             xyz, feat = fine_xyz, up(fine_xyz, fine, xyz, feat)
         return xyz, self.norm(feat)
 
-    def forward(self, fine: tuple[Tensor, Tensor], query_BQ3: Tensor, normals_BQ3: Tensor, joints_BJ3: Tensor, tokens_BJD: Tensor) -> Tensor:
+    def forward(self, fine: tuple[Tensor, Tensor], query_BQ3: Tensor, normals_BQ3: Tensor, joints_BJ3: Tensor,
+                tokens_BJD: Tensor) -> Tensor:
         xyz_BN3, feat_BNC = fine
         x_BQC = interpolate(feat_BNC, *three_nearest(query_BQ3, xyz_BN3)) + self.embed_query(query_BQ3, normals_BQ3)
         x_BQC = self.norm_query(x_BQC + self.mix(x_BQC))

@@ -62,7 +62,8 @@ def answer_of_torch(folder, given, tmp_path) -> dict[str, np.ndarray]:
 @needs_torch
 @pytest.mark.parametrize("which", ["released", "tiny", "base"])
 def test_same_rig_and_same_gradients(which, tmp_path):
-    folder = ROOT / "output/TransRefiner-finetune" if which == "released" else checkpoint_of({"tiny": tiny, "base": base}[which](52), tmp_path)
+    presets = {"tiny": tiny, "base": base}
+    folder = checkpoint_of(presets[which](52), tmp_path) if which in presets else ROOT / "output/TransRefiner-finetune"
     given = make_input(*{"released": (1024, 300), "tiny": (128, 64), "base": (2048, 200)}[which], 52)
     ours, theirs = answer_of_jittor(folder, given), answer_of_torch(folder, given, tmp_path)
     assert ours.keys() == theirs.keys()
