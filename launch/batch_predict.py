@@ -111,8 +111,7 @@ def predict_files(predictor: Predictor, files: list[Path], options: BatchOptions
     """
     run_folder = options.output / safe_name(options.run)
     run_folder.mkdir(parents=True, exist_ok=True)
-    if ranks.rank == 0:
-        (run_folder / "summary.json").unlink(missing_ok=True)
+    ranks.begin(run_folder)
     tasks = plan(files)
     mine = [tasks[place] for place in ranks.share([size_of(task.path) for task in tasks])]
     common = common_digest(predictor, options)
@@ -164,7 +163,8 @@ def _rig_all(predictor: Predictor, tasks: list[Task], run_folder: Path, options:
     hide = not options.show_progress or ranks.rank > 0
     waiting = None  # the task whose rig is in the writer's hands
     with _Writing(may_overlap=ranks.size == 1 and len(os.sched_getaffinity(0)) > 1) as writing:
-        for number, (task, loaded) in enumerate(tqdm(_read(tasks, run_folder, options, common), total=len(tasks), unit="asset", disable=hide)):
+        read = tqdm(_read(tasks, run_folder, options, common), total=len(tasks), unit="asset", disable=hide)
+        for number, (task, loaded) in enumerate(read):
             outcome, job = loaded.outcome, None
             if outcome is None:
                 try:

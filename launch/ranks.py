@@ -71,6 +71,13 @@ class Ranks:
         """The rank whose turn comes first in a round. A last, short round goes to some ranks only: by chance too."""
         return int.from_bytes(hashlib.sha256(f"{self.job}/{number}".encode()).digest()[:8], "little") % self.size
 
+    def begin(self, run_folder: Path) -> None:
+        """Before the work: nothing that an earlier start left may be taken for this rank's answer, nor for the summary of all."""
+        if self.size > 1:
+            (run_folder / FOLDER / self._name(self.rank)).unlink(missing_ok=True)
+        if self.rank == 0:
+            (run_folder / "summary.json").unlink(missing_ok=True)
+
     def hand_in(self, run_folder: Path, batch: str, share: dict[int, dict]) -> dict[int, dict] | None:
         """Leave what became of this rank's files; the merged whole for the last rank of all, None for the others.
 

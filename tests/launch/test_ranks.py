@@ -50,6 +50,15 @@ def test_take_refuses(rank, size):
         Ranks.take({key: value for key, value in given_.items() if value is not None})
 
 
+def test_begin_forgets_an_earlier_start_of_the_same_rank(tmp_path):
+    (tmp_path / "summary.json").touch()
+    assert Ranks(1, 2).hand_in(tmp_path, "files", {0: {}}) is None
+    Ranks(0, 2).begin(tmp_path)
+    assert not (tmp_path / "summary.json").exists() and (tmp_path / FOLDER / "1-of-2.json").exists()
+    Ranks(1, 2).begin(tmp_path)
+    assert Ranks(0, 2).hand_in(tmp_path, "files", {1: {}}) is None     # where nobody told a job's number, only this tells
+
+
 def test_the_last_one_merges(tmp_path):
     first, second = Ranks(0, 2, "a"), Ranks(1, 2, "a")
     assert first.hand_in(tmp_path, "files", {2: {"x": 1}}) is None
