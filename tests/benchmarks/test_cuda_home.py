@@ -65,7 +65,7 @@ def test_an_installed_npp_is_not_shadowed(toolkit, tmp_path):
         assert (tmp_path / "home" / "compat" / "npp.h").exists() is not there
 
 
-def test_a_script_named_nvcc_is_not_the_toolkit(toolkit, tmp_path, monkeypatch):
+def test_a_script_named_nvcc_is_not_the_toolkit(toolkit, tmp_path):
     shim = touch(tmp_path / "bin" / "nvcc")
     link = tmp_path / "link"
     link.symlink_to(toolkit / "bin" / "nvcc")
