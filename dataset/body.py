@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from dataset.asset import Asset
 from dataset.sampler import Surface
 
-BLOCK = 32      # vertices of a block: fewer give tighter bounds, and more of them to compute
+BLOCK = 64      # vertices of a block: fewer give tighter bounds, and more of them to compute
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,8 +31,8 @@ _COLLAPSED = 1e-12      # length of a turned normal, from a unit one: below, the
 
 def pose_normals(normals_3N: np.ndarray, skin_NJ: np.ndarray, transforms_J12: np.ndarray) -> np.ndarray:
     """(3, N) float32 unit normals under the cofactor of the blended 3x3 part (as geometry.skinning.skin_normals)."""
-    matrix_J9 = transforms_J12.reshape(-1, 3, 4)[:, :, :3].reshape(-1, 9)
-    a, b, c, d, e, f, g, h, i = np.ascontiguousarray((skin_NJ @ matrix_J9).T)
+    matrix_9J = transforms_J12.reshape(-1, 3, 4)[:, :, :3].reshape(-1, 9).T
+    a, b, c, d, e, f, g, h, i = matrix_9J @ skin_NJ.T
     x, y, z = normals_3N
     turned_3N = np.empty_like(normals_3N)
     turned_3N[0] = (e * i - f * h) * x + (f * g - d * i) * y + (d * h - e * g) * z
@@ -195,7 +195,7 @@ class Pipeline:
             raise AssetError(f"{body.source}: cannot be posed and sampled ({error}); run dataset.asset.check on it") from error
         seen = posed.normals_N3 is not None and not mix.normal_dropout(rng)
         joints_J3, mask_J, skin_NJ, skin_mask = _targets(body, posed, self.joints)
-        sample = {"points": mix.jitter((posed.points_N3 - centre_3) * scale, rng),
+        sample = {"points": mix.jitter((posed.points_N3 - np.float32(centre_3)) * np.float32(scale), rng),
                   "normals": posed.normals_N3 if seen else np.zeros_like(posed.points_N3), "has_normals": float(seen),
                   "joints": (joints_J3 - centre_3) * scale * mask_J[:, None], "joint_mask": mask_J, "skin": skin_NJ, "skin_mask": skin_mask}
         return {key: np.asarray(value, np.float32) for key, value in sample.items()}, body.source

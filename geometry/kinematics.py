@@ -82,20 +82,22 @@ def rotation_between(a_3: np.ndarray, b_3: np.ndarray) -> np.ndarray:
     a_3, b_3 = np.broadcast_arrays(normalize(a_3), normalize(b_3))
     if not (np.abs(a_3).max(-1) > 0).all() or not (np.abs(b_3).max(-1) > 0).all():
         raise ValueError("a direction of length zero (or not finite) has no rotation to it")
-    # half a turn about a, then about the half-way vector s = a + b: twice the angle from a to s, which is that from a to b
+    return _between_units(a_3, b_3)
+
+
+def _between_units(a_3: np.ndarray, b_3: np.ndarray) -> np.ndarray:
+    # (a x b, 1 + a.b) is the quaternion; through the half-way vector s = a + b it keeps its digits near opposition
     s_3 = a_3 + b_3
+    quat_4 = np.empty((*s_3.shape[:-1], 4))
+    for k in range(3):
+        m, n = (k + 1) % 3, (k + 2) % 3
+        quat_4[..., k] = a_3[..., m] * s_3[..., n] - a_3[..., n] * s_3[..., m]
+    quat_4[..., 3] = 0.5 * (s_3 * s_3).sum(-1)
     opposed = np.abs(s_3).max(-1) < 1e-9
-    if opposed.any():
-        # half a turn about what is normal to a
+    if opposed.any():       # half a turn about what is normal to a
         axis_3 = np.eye(3)[np.argmin(np.abs(a_3), axis=-1)]
-        half_turn_33 = _half_turn(normalize(np.cross(a_3, axis_3)))
-        return np.where(opposed[..., None, None], half_turn_33, _half_turn(normalize(s_3)) @ _half_turn(a_3))
-    return _half_turn(normalize(s_3)) @ _half_turn(a_3)
-
-
-def _half_turn(axis_3: np.ndarray) -> np.ndarray:
-    """2 n n^T - I, for unit axes (..., 3)."""
-    return 2 * axis_3[..., :, None] * axis_3[..., None, :] - np.eye(3)
+        quat_4[opposed, :3], quat_4[opposed, 3] = np.cross(a_3, axis_3)[opposed], 0
+    return _unit_quaternion_to_matrix(quat_4 / np.sqrt((quat_4 * quat_4).sum(-1, keepdims=True)))
 
 
 def rotation_uniform(rng: np.random.Generator) -> np.ndarray:
@@ -104,19 +106,20 @@ def rotation_uniform(rng: np.random.Generator) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _levels(parents: tuple[int | None, ...]) -> tuple[np.ndarray, tuple[tuple[np.ndarray, np.ndarray], ...]]:
-    """(above_J, levels): each joint's parent, a root's being itself; and from the roots' children down, (joints, their parents).
+def _ancestors(parents: tuple[int | None, ...]) -> tuple[np.ndarray, ...]:
+    """Each joint's ancestor 1, 2, 4, 8, ... steps up, until none is left; J stands for none. Each array is (J + 1,), J's own is J.
 
     Raises: ValueError when a parent does not come before its child.
     """
-    depth_J: list[int] = []
     for j, p in enumerate(parents):
         if p is not None and not 0 <= p < j:
             raise ValueError(f"joint {j} has parent {p}: parents must come before their children")
-        depth_J.append(0 if p is None else depth_J[p] + 1)
-    above_J = np.array([j if p is None else p for j, p in enumerate(parents)], np.int64)
-    joints = [np.flatnonzero(np.array(depth_J) == depth) for depth in range(1, max(depth_J, default=0) + 1)]
-    return above_J, tuple((joint_L, above_J[joint_L]) for joint_L in joints)
+    none, out = len(parents), []
+    above_J = np.array([none if p is None else p for p in (*parents, None)], np.int64)
+    while (above_J < none).any():
+        out.append(above_J)
+        above_J = above_J[above_J]
+    return tuple(out)
 
 
 def forward_kinematics(parents: Parents, local_J44: np.ndarray, basis_J44: np.ndarray,
@@ -124,19 +127,25 @@ def forward_kinematics(parents: Parents, local_J44: np.ndarray, basis_J44: np.nd
     """pose[j] = pose[p] inv(local[p]) local[j] basis[j]; root: local[0] basis[0].
 
     local_J44: rest frames (J, 4, 4). basis_J44: (..., J, 4, 4). inverse_J44: inv(local), for a caller that has it.
-    Returns pose (..., J, 4, 4) float64. All joints of one depth move in one product, so Python runs over depths only.
+    Returns pose (..., J, 4, 4) float64. Each round joins the products of 1, 2, 4, ... joints of a chain for all joints at once
+    (pointer jumping, as in Hillis and Steele, "Data parallel algorithms", CACM 1986): log2 of the depth in rounds.
     Raises: ValueError when counts differ or a parent does not come before its child.
     """
     local_J44, basis_J44 = np.asarray(local_J44, np.float64), np.asarray(basis_J44, np.float64)
     if local_J44.shape != (len(parents), 4, 4) or basis_J44.shape[-3:] != local_J44.shape:
         raise ValueError(f"{len(parents)} parents do not fit local {local_J44.shape} and basis {basis_J44.shape}")
-    above_J, levels = _levels(tuple(parents))
+    jumps = _ancestors(tuple(parents))
     inverse_J44 = np.linalg.inv(local_J44) if inverse_J44 is None else inverse_J44
-    roots = np.array([p is None for p in parents], bool)[:, None, None]
-    pose_J44 = np.where(roots, local_J44, inverse_J44[above_J] @ local_J44) @ basis_J44
-    for joint_L, above_L in levels:
-        pose_J44[..., joint_L, :, :] = pose_J44[..., above_L, :, :] @ pose_J44[..., joint_L, :, :]
-    return pose_J44
+    # one more joint, which never moves, is above the roots
+    still_144 = np.eye(4)[None]
+    frame_J44 = local_J44
+    if jumps:
+        frame_J44 = np.concatenate([inverse_J44, still_144]).take(jumps[0][:-1], axis=0) @ local_J44
+    step_J44 = frame_J44 @ basis_J44
+    pose_J44 = np.concatenate([step_J44, np.broadcast_to(still_144, (*step_J44.shape[:-3], 1, 4, 4))], axis=-3)
+    for above_J in jumps:
+        pose_J44 = pose_J44.take(above_J, axis=-3) @ pose_J44
+    return pose_J44[..., :-1, :, :]
 
 
 def homogeneous(rotation_33: np.ndarray, translation_3: np.ndarray | None = None) -> np.ndarray:
@@ -156,8 +165,9 @@ def global_rotations_to_basis(parents: Parents, global_J33: np.ndarray, local_J4
     """
     global_J33 = np.asarray(global_J33, np.float64)
     bone_J33 = np.asarray(local_J44, np.float64)[:, :3, :3]
-    above_J33 = global_J33[..., _levels(tuple(parents))[0], :, :]
-    above_J33[..., [p is None for p in parents], :, :] = np.eye(3)
+    roots = [p is None for p in parents]
+    above_J33 = global_J33.take([0 if p is None else p for p in parents], axis=-3)
+    above_J33[..., roots, :, :] = np.eye(3)
     turn_J33 = np.swapaxes(above_J33, -1, -2) @ global_J33
     return homogeneous(np.swapaxes(bone_J33, -1, -2) @ turn_J33 @ bone_J33)
 
@@ -173,15 +183,15 @@ def rest_alignment(joints_J3: np.ndarray, aims: Aims) -> np.ndarray:
     bone_A3 = joints_J3[end_A] - joints_J3[start_A]
     known_A = (bone_A3 != 0).any(-1)
     if known_A.any():
-        rotation_J33[joint_A[known_A]] = rotation_between(bone_A3[known_A], direction_A3[known_A])
+        rotation_J33[joint_A[known_A]] = _between_units(normalize(bone_A3[known_A]), direction_A3[known_A])
     return rotation_J33
 
 
 @lru_cache(maxsize=16)
 def _aim_arrays(joints: tuple, aims: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """An Aims mapping as arrays: joint_A, start_A, end_A, direction_A3."""
+    """An Aims mapping as arrays: joint_A, start_A, end_A, and direction_A3 of unit length."""
     start_A, end_A = (np.array([aim[k] for aim in aims], np.int64) for k in (0, 1))
-    return np.array(joints, np.int64), start_A, end_A, np.array([aim[2] for aim in aims], np.float64).reshape(-1, 3)
+    return np.array(joints, np.int64), start_A, end_A, normalize(np.array([aim[2] for aim in aims]).reshape(-1, 3))
 
 
 def retarget(parents: Parents, global_TJ33: np.ndarray, joints_J3: np.ndarray, local_J44: np.ndarray, aims: Aims) -> np.ndarray:
