@@ -4,7 +4,9 @@ Letters: V vertices, F faces, J joints, E entries of the sparse skin, M chosen v
 Transforms are (J, 12) float32: the upper three rows of each joint's 4x4, from the rest position of a vertex to its posed one.
 """
 
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -64,18 +66,29 @@ class SparseRows:
 
     def blend(self, transforms_J12: np.ndarray) -> np.ndarray:
         """(12, M) float32: each vertex's blended transform, component by component."""
-        rows = csr_matrix((self.weight_E, self.joint_E, self.bound_M1), (len(self.count_M), self.joints))
-        return np.ascontiguousarray((rows @ transforms_J12).T)
+        return np.ascontiguousarray((self._matrix(self.weight_E, self.joint_E, self.bound_M1) @ transforms_J12).T)
 
     def dense(self) -> np.ndarray:
-        return csr_matrix((self.weight_E, self.joint_E, self.bound_M1), (len(self.count_M), self.joints)).toarray()
+        """(M, J) float32."""
+        return self._matrix(self.weight_E, self.joint_E, self.bound_M1).toarray()
 
     def corners_joined(self, bary_N3: np.ndarray, joint_J: np.ndarray | None) -> np.ndarray:
         """(N, J) float32 weights of points whose three corners are rows 3n to 3n + 2; joint j's go to column joint_J[j]."""
         weight_E = self.weight_E * np.repeat(bary_N3.ravel(), self.count_M)
         joint_E = self.joint_E if joint_J is None else joint_J.take(self.joint_E)
         # entries of one joint in several corners are listed twice; toarray adds them up
-        return csr_matrix((weight_E, joint_E, self.bound_M1[::3]), (len(bary_N3), self.joints)).toarray()
+        return self._matrix(weight_E, joint_E, np.ascontiguousarray(self.bound_M1[::3])).toarray()
+
+    def _matrix(self, weight_E: np.ndarray, joint_E: np.ndarray, bound_R1: np.ndarray) -> csr_matrix:
+        # a copy that is filled skips the constructor's checks, which cost as much as the product
+        matrix = copy(_empty(len(bound_R1) - 1, self.joints))
+        matrix.data, matrix.indices, matrix.indptr = weight_E, joint_E, bound_R1
+        return matrix
+
+
+@lru_cache(maxsize=256)
+def _empty(rows: int, columns: int) -> csr_matrix:
+    return csr_matrix((rows, columns), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,98 @@
+"""Bodies: sparse weights by hand, blocks whose bounds hold in every pose, and boxes that are those of the whole posed mesh."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from figures import capsule_man  # noqa: E402
+
+from dataset.body import BLOCK, Blocks, Body, SparseSkin  # noqa: E402
+from dataset.prepared import prepare  # noqa: E402
+from geometry.kinematics import homogeneous, rotvec_to_matrix  # noqa: E402
+from geometry.skinning import linear_blend_skinning  # noqa: E402
+
+MAN = capsule_man(52)
+HAND = np.array([[1, 0, 0], [0, .25, .75], [.5, .5, 0], [0, 0, 0]], np.float32)      # the last one: no weight at all
+RNG = np.random.default_rng(0)
+
+
+def moves(rng, joints=52):
+    """(J, 12) float32: any affine maps, also squeezing ones."""
+    maps = homogeneous(rotvec_to_matrix(rng.normal(size=(joints, 3))) * rng.uniform(.5, 2, (joints, 1, 3)), rng.normal(size=(joints, 3)))
+    return maps[:, :3].reshape(-1, 12).astype(np.float32)
+
+
+def test_sparse_rows_by_hand():
+    skin = SparseSkin.of(HAND)
+    assert skin.count_V.tolist() == [1, 2, 2, 0] and skin.start_V.tolist() == [0, 1, 3, 5]
+    rows = skin.rows(np.array([2, 3, 0, 1, 1]), np.array([True, True, True, False, True]))
+    assert rows.bound_M1.tolist() == [0, 2, 2, 3, 3, 5] and rows.joint_E.tolist() == [0, 1, 0, 1, 2]
+    np.testing.assert_array_equal(rows.dense(), HAND[[2, 3, 0, 3, 1]])
+    np.testing.assert_array_equal(skin.dense(), HAND)
+    np.testing.assert_array_equal(SparseSkin.rigid(2, 3).dense(), [[1, 0, 0], [1, 0, 0]])
+    assert skin.rows(np.zeros(0, np.int64)).dense().shape == (0, 3)
+
+
+def test_corners_are_joined_and_columns_swapped():
+    rows = SparseSkin.of(HAND).rows(np.array([0, 1, 2, 1, 1, 1]))
+    bary = np.array([[.5, .25, .25], [1, 0, 0]], np.float32)
+    want = np.array([[.5 + .125, .0625 + .125, .1875], [0, .25, .75]])
+    np.testing.assert_allclose(rows.corners_joined(bary, None), want, atol=1e-7)
+    np.testing.assert_allclose(rows.corners_joined(bary, np.array([0, 2, 1], np.int32)), want[:, [0, 2, 1]], atol=1e-7)
+
+
+def test_posed_vertices_are_those_of_geometry():
+    body, vertex_M = Body.of(MAN), RNG.integers(0, len(MAN.vertices_V3), 40)
+    for seed in range(3):
+        move_J12 = moves(np.random.default_rng(seed))
+        exact = linear_blend_skinning(MAN.vertices_V3, MAN.skin_VJ, move_J12.reshape(-1, 3, 4))
+        np.testing.assert_allclose(body.posed(vertex_M, body.skin.rows(vertex_M), move_J12).T, exact[vertex_M], atol=1e-5)
+
+
+def test_blocks_hold_every_vertex_once_and_their_boxes_hold_them():
+    skin = SparseSkin.of(MAN.skin_VJ)
+    blocks = Blocks.of(MAN.vertices_V3, skin)
+    assert set(blocks.vertex_KB.ravel().tolist()) == set(range(len(MAN.vertices_V3)))
+    assert blocks.vertex_KB.shape == (-(-len(MAN.vertices_V3) // BLOCK), BLOCK)
+    stop_K = [*blocks.first_K[1:], len(blocks.joint_P)]
+    for vertex_B, first, stop in zip(blocks.vertex_KB, blocks.first_K, stop_K):
+        assert blocks.joint_P[first:stop].tolist() == np.flatnonzero(MAN.skin_VJ[vertex_B].any(0)).tolist()
+        for pair in range(first, stop):
+            inside = MAN.vertices_V3[vertex_B[MAN.skin_VJ[vertex_B, blocks.joint_P[pair]] > 0]]
+            assert (np.abs(inside - blocks.centre_P3[pair]) <= blocks.half_P3[pair] + 1e-6).all()
+
+
+@pytest.mark.parametrize("kind", ["memory", "prepared", "bare", "one joint each"])
+def test_the_box_is_that_of_the_whole_mesh(kind, tmp_path):
+    asset = {"bare": replace(MAN, skin_VJ=None), "one joint each": replace(MAN, skin_VJ=np.eye(52, dtype=np.float32)[MAN.skin_VJ.argmax(1)])}
+    asset = asset.get(kind, MAN)
+    body = prepare([asset], tmp_path / "set").body(0) if kind == "prepared" else Body.of(asset)
+    skin_VJ = np.eye(52)[np.zeros(len(MAN.vertices_V3), int)] if asset.skin_VJ is None else asset.skin_VJ
+    saved = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        move_J12 = moves(rng)
+        exact = linear_blend_skinning(MAN.vertices_V3, skin_VJ, move_J12.reshape(-1, 3, 4))
+        known = exact[rng.integers(0, len(exact), 200)].astype(np.float32)
+        low, high = body.widened(move_J12, known.min(0), known.max(0))
+        np.testing.assert_allclose([low, high], [exact.min(0), exact.max(0)], atol=1e-5)
+        saved += len(exact) - len(set(body.blocks.outside(move_J12, low, high).tolist()))
+    assert saved > 0
+
+
+def test_what_is_not_finite_is_never_passed_over():
+    body = Body.of(replace(MAN, vertices_V3=np.where(np.arange(len(MAN.vertices_V3))[:, None] == 7, np.nan, MAN.vertices_V3)))
+    low, high = body.widened(moves(np.random.default_rng(1)), np.full(3, -1e3, np.float32), np.full(3, 1e3, np.float32))
+    assert np.isnan(low).any() and np.isnan(high).any()
+
+
+def test_prepared_normals_are_fine(tmp_path):
+    prepared = prepare([MAN], tmp_path / "set")
+    corner, bary = RNG.integers(0, len(MAN.vertices_V3), (30, 3)), RNG.dirichlet([1, 1, 1], 30).astype(np.float32)
+    exact = (MAN.normals_V3[corner] * bary[:, :, None]).sum(1)
+    for body, atol in ((Body.of(MAN), 1e-6), (prepared.body(0), 4e-5)):
+        np.testing.assert_allclose(body.normals(corner, bary).T, exact, atol=atol)
