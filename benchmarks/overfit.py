@@ -34,7 +34,7 @@ PLAIN = replace(PRETRAIN, rest=1.0, random=0.0, mirror=Mirror(0.0), stretch=Bone
 
 def prepare_session(args) -> door.Session:
     cfg = PRESETS["small"](52)
-    cfg = replace(cfg, data=replace(cfg.data, humans=CHARACTERS, val_humans=1, queries=cfg.data.points),
+    cfg = replace(cfg, data=replace(cfg.data, humans=CHARACTERS, mascots=0, val_humans=1, val_mascots=0, queries=cfg.data.points),
                   optim=replace(cfg.optim, steps=10 ** 9, warmup=50, lr=args.lr, ema=0.99, weight_decay=0.0, batch=CHARACTERS))
     data = open_data(cfg, DataPaths(None, "", "", (), None, args.cache))
     data.mix = PLAIN

@@ -19,7 +19,9 @@ class DataConfig:
     points: int = 1024           # sampled per character and step
     queries: int = 512           # of them, where the skin is supervised
     humans: int = 400            # generated characters in the training set, when no data_root is given
+    mascots: int = 200           # generated mascots, toys and robots beside them; draws are in proportion to the numbers
     val_humans: int = 16         # generated from seeds that training never sees
+    val_mascots: int = 8
     extra_share: float = 0.3     # of the draws that go to the folders given with --assets
     workers: int = 1             # processes that pose and sample
 
@@ -46,7 +48,7 @@ def tiny(joints: int = 52) -> TrainConfig:
         backbone=BackboneConfig(octaves=2, widths=(16, 16, 32), depths=(1, 1), neighbours=6, head_width=8, global_width=32),
         decoder=SkinDecoderConfig(local_neighbours=4, width=16, pair_width=4))
     return TrainConfig(network=network, pct=pct_model.tiny(joints),
-                       data=DataConfig(points=128, queries=64, humans=4, val_humans=2, workers=0),
+                       data=DataConfig(points=128, queries=64, humans=4, mascots=0, val_humans=2, val_mascots=0, workers=0),
                        optim=OptimConfig(steps=20, warmup=5, batch=2, lr=3e-3),
                        log_every=5, save_every=10, validate_every=10)
 
@@ -64,7 +66,7 @@ def base(joints: int = 52) -> TrainConfig:
                                 global_width=512),
         decoder=SkinDecoderConfig(local_neighbours=16, width=96, pair_width=32))
     return TrainConfig(network=network, pct=pct_model.paper(joints),
-                       data=DataConfig(points=2048, queries=2048, humans=4000, val_humans=100, workers=8),
+                       data=DataConfig(points=2048, queries=2048, humans=4000, mascots=2000, val_humans=100, val_mascots=50, workers=8),
                        optim=OptimConfig(steps=100_000, warmup=1000, batch=64, lr=5e-4))
 
 

@@ -18,12 +18,15 @@ from dataset.prepared import PreparedAssets, prepare
 from dataset.sampler import Sampler
 from dataset.sources.conventions import rocketbox_to_contest
 from dataset.sources.humans import generate
+from dataset.sources.mascots import generate_mascot
 from dataset.sources.npz import load_npz
 from dataset.sources.pose_bank import split_pose_bank
 from launch.presets import TrainConfig
 
-VALIDATION_SEEDS = 1_000_000  # generated humans from here on are never trained on
+VALIDATION_SEEDS = 1_000_000  # generated characters from here on are never trained on
 VALIDATION_BATCH = 8
+HUMAN_SOURCES = ("humans", "makehuman", "garments", "accessories", "shapes", "proportions", "conventions")
+MASCOT_SOURCES = ("mascots", "mascot_rig", "mascot_shells", "mascot_weights", "mascot_body", "mascot_faces", "mascot_gear", "shapes")
 
 
 @dataclass(frozen=True)
@@ -91,18 +94,18 @@ def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:
         groups: tuple[tuple[int, int, float], ...] = ()
     else:
         files = [file for folder in paths.assets for file in npz_files(folder)]
-        train = prepare_humans(0, cfg.data.humans, files, paths.cache)
-        validation = prepare_humans(VALIDATION_SEEDS, cfg.data.val_humans, [], paths.cache)
-        groups = share_groups(cfg.data.humans, len(train), cfg.data.extra_share)
+        train = prepare_generated(0, cfg.data.humans, cfg.data.mascots, files, paths.cache)
+        validation = prepare_generated(VALIDATION_SEEDS, cfg.data.val_humans, cfg.data.val_mascots, [], paths.cache)
+        groups = share_groups(cfg.data.humans + cfg.data.mascots, len(train), cfg.data.extra_share)
     sampler = Sampler(cfg.data.points)
     return TrainingData(train, RigDataset(validation, mix, sampler, joints, 1, seed=cfg.seed), mix, cfg, groups)
 
 
-def share_groups(humans: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:
-    """Fixed shares of the draws for humans and for further assets; none when there is one kind only."""
-    if humans == total or not 0 < extra_share < 1:
+def share_groups(generated: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:
+    """Fixed shares of the draws for generated characters and for further assets; none when there is one kind only."""
+    if generated == total or not 0 < extra_share < 1:
         return ()
-    return ((0, humans, 1 - extra_share), (humans, total, extra_share))
+    return ((0, generated, 1 - extra_share), (generated, total, extra_share))
 
 
 def motion_bank(paths: DataPaths) -> Bank | None:
@@ -119,23 +122,27 @@ def npz_files(folder: Path) -> list[Path]:
     return files
 
 
-def prepare_humans(first_seed: int, count: int, files: list[Path], cache: Path) -> PreparedAssets:
-    """Generated humans with seeds first_seed .. first_seed + count - 1, then the files."""
-    if count < 1:
-        raise AssetError("data.humans and data.val_humans must be at least 1 when no --data_root is given")
+def prepare_generated(first_seed: int, humans: int, mascots: int, files: list[Path], cache: Path) -> PreparedAssets:
+    """Generated humans with seeds first_seed .. first_seed + humans - 1, then mascots with seeds counted alike, then the files."""
+    if humans < 0 or mascots < 0 or humans + mascots < 1:
+        raise AssetError("data.humans + data.mascots and data.val_humans + data.val_mascots must be at least 1, and none below 0, "
+                         "when no --data_root is given")
 
     def read() -> Iterator[Asset]:
-        yield from (generate(first_seed + i) for i in range(count))
+        yield from (generate(first_seed + i) for i in range(humans))
+        yield from (generate_mascot(first_seed + i) for i in range(mascots))
         yield from read_rigs(files)
 
-    return prepared(read(), f"humans {first_seed} {count} generator {generator_version()}; {stamp(files)}", cache)
+    key = f"humans {first_seed} {humans} generator {generator_version(HUMAN_SOURCES)}; {stamp(files)}"
+    if mascots:
+        key += f"; mascots {first_seed} {mascots} generator {generator_version(MASCOT_SOURCES)}"
+    return prepared(read(), key, cache)
 
 
-def generator_version() -> str:
-    """A hash of the code that makes humans: prepared data follows when it changes."""
+def generator_version(modules: tuple[str, ...]) -> str:
+    """A hash of the code that makes characters: prepared data follows when it changes."""
     folder = Path(__file__).resolve().parent.parent / "dataset" / "sources"
-    names = ("humans", "makehuman", "garments", "accessories", "shapes", "proportions", "conventions")
-    return hashlib.blake2b(b"".join((folder / f"{n}.py").read_bytes() for n in names), digest_size=8).hexdigest()
+    return hashlib.blake2b(b"".join((folder / f"{n}.py").read_bytes() for n in modules), digest_size=8).hexdigest()
 
 
 def prepare_files(files: list[Path], cache: Path) -> PreparedAssets:

@@ -48,6 +48,11 @@ class LimbStyle:
     shoe: str = "shoe"           # shoe, sneaker, boot, block, paw, stub
     boot: float = 0.3            # share of the shin that a boot covers
 
+    @property
+    def hand_share(self) -> float:
+        """How wide the fingers' joints spread, of the build's hand: within the arm where it has no hand."""
+        return 0.6 * self.arm_taper[2] * (0.45 if self.arms == "noodle" else 1.0) if self.hand == "stump" else 1.0
+
 
 def bound(shell: Shell, skin_VJ: np.ndarray) -> Shell:
     return replace(shell, skin_VJ=skin_VJ)

@@ -166,12 +166,12 @@ def hair(surface: Surface, rng: np.random.Generator) -> list[Shell]:
 
 
 def _hair_cap(surface: Surface, rng: np.random.Generator) -> Shell:
-    """The upper and rear part of an ellipsoid around the head."""
-    grow = rng.uniform(1.05, 1.3)
-    cap = ball(surface.centre_3, surface.radii_3 * grow, 1.6 * surface.detail)
-    way_V3 = (cap.vertices_V3 - surface.centre_3) / surface.radii_3
-    hairy_V = way_V3[:, 1] - rng.uniform(0.4, 0.8) * np.maximum(way_V3[:, 2], 0) * (way_V3[:, 1] < 0.9) > rng.uniform(-0.7, 0.1)
-    return replace(cap, faces_F3=cap.faces_F3[hairy_V[cap.faces_F3].all(1)], inside=None)
+    """An ellipsoid around the head that dives into it below the hairline and before the face."""
+    cap = ball(surface.centre_3, np.ones(3), 1.7 * surface.detail)
+    way_V3 = cap.vertices_V3 - surface.centre_3
+    above_V = way_V3[:, 1] - rng.uniform(0.5, 0.9) * np.maximum(way_V3[:, 2], 0) * (way_V3[:, 1] < 0.9) - rng.uniform(-0.7, 0.1)
+    grown_V = np.interp(above_V, [-0.12, 0.03], [0.8, rng.uniform(1.05, 1.3)])
+    return replace(cap, vertices_V3=surface.centre_3 + way_V3 * grown_V[:, None] * surface.radii_3, inside=None)
 
 
 def hat(surface: Surface, rng: np.random.Generator) -> list[Shell]:

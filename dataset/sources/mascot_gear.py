@@ -39,8 +39,9 @@ def cape(plan: Plan, rng: np.random.Generator) -> Shell:
     b = plan.build
     length = (b.shoulder - 0.05) * rng.uniform(0.3, 0.95)
     t_K = spaced(count(16, plan.detail, 7), 0.3)
-    back = -b.depth * rng.uniform(1.0, 1.25)
-    path_K3 = np.stack([0 * t_K, b.shoulder + 0.3 * b.arm_radius - length * t_K, back - rng.uniform(0.02, 0.35) * length * t_K], axis=1)
+    height_K = b.shoulder + 0.3 * b.arm_radius - length * t_K
+    back_K = np.maximum.accumulate(b.half_width(np.clip(height_K, b.crotch, b.top))) * b.depth / b.width    # it lies on the back
+    path_K3 = np.stack([0 * t_K, height_K, -rng.uniform(0.95, 1.15) * back_K - rng.uniform(0.02, 0.35) * length * t_K], axis=1)
     wide_K = b.half_width(b.shoulder) * rng.uniform(0.8, 1.3) * (1 + rng.uniform(0, 0.8) * t_K)
     shell = sweep(path_K3, wide_K, count(22, plan.detail, 8), FORWARD, rng.uniform(0.03, 0.12), power=3.0)
     waves_V = 0.1 * b.depth * np.sin(rng.uniform(2, 6) * shell.vertices_V3[:, 0] / b.width)

@@ -37,7 +37,7 @@ class Form:
             foot = 0.4
             spire = np.clip((1 - s) / (1 - foot), 0, 1) ** self.point
             width = np.where(s > foot, width * spire / np.maximum((1 - np.abs(t) ** self.blunt) ** (1 / self.blunt), 1e-3), width)
-        return np.maximum(width, 0.0)
+        return np.maximum(width, 0.03)     # never a row of zero: its triangles would have no area
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Build:
         return self.top >= 1.0
 
     def half_width(self, height: float | np.ndarray) -> np.ndarray:
-        """The trunk's half width at a height (0 outside it)."""
+        """The trunk's half width at a height (next to nothing outside it)."""
         return self.width * self.trunk((np.asarray(height) - self.crotch) / (self.top - self.crotch))
 
 
@@ -132,7 +132,7 @@ def _place_arm(joints_J3: np.ndarray, b: Build, pose: ArmPose) -> None:
         reach = 1 - 0.12 * abs(across - 0.15)
         for segment, along in ((1, 0.46), (2, 0.66), (3, 0.82)):
             joints_J3[INDEX[f"l_hand_{finger}_{segment}"]] = wrist_3 + b.hand * along * reach * fore_3 + b.hand_width * across * front_3
-    for segment, along, across in ((1, 0.16, 0.45), (2, 0.32, 0.85), (3, 0.46, 1.1)):
+    for segment, along, across in ((1, 0.16, 0.45), (2, 0.3, 0.75), (3, 0.42, 0.95)):
         joints_J3[INDEX[f"l_hand_thumb_{segment}"]] = wrist_3 + b.hand * along * fore_3 + b.hand_width * across * front_3
 
 
@@ -192,7 +192,8 @@ def draw_build(family: str, ranges: Ranges, body_is_head: bool, arms: tuple[ArmP
     width = float(np.clip(tall * draw(*ranges.trunk_width), 0.055, 0.36))
     trunk, trunk_power = _draw_trunk(ranges.boxy, body_is_head, rng)
     arm_radius = float(np.clip(tall * draw(*ranges.arm_girth), 0.014, 0.085)) * (0.7 if body_is_head else 1.0)
-    shoulder = crotch + tall * draw(0.28, 0.5) if body_is_head else top - max(arm_radius * draw(1.0, 1.5), tall * draw(0.08, 0.24))
+    low = (0.32, 0.42) if trunk.waist else (0.28, 0.5)      # under the neck where there is one
+    shoulder = crotch + tall * draw(*low) if body_is_head else top - max(arm_radius * draw(1.0, 1.5), tall * draw(0.08, 0.24))
     thigh = crotch + tall * (draw(-0.01, 0.06) if body_is_head else draw(0.05, 0.16))
     shoulder = max(shoulder, thigh + 0.4 * tall * (0.6 if body_is_head else 1.0))
     u = shoulder - thigh
@@ -202,10 +203,10 @@ def draw_build(family: str, ranges: Ranges, body_is_head: bool, arms: tuple[ArmP
     # legs: under the trunk, apart enough not to melt into one another
     thigh_x = width * draw(0.4, 0.62) * (0.75 if body_is_head else 1.0)
     leg_radius = min(thigh_x * draw(*ranges.leg_girth), 0.32 * crotch + 0.02)
-    ankle = min(crotch * draw(0.12, 0.3), leg_radius * 1.5 + 0.02)
+    ankle = max(min(crotch * draw(0.14, 0.32), leg_radius * 1.5 + 0.02), 0.025)
     build = Build(
-        family=family, crotch=crotch, top=top, width=width, depth=width * draw(0.6, 1.0), trunk=trunk, trunk_power=trunk_power,
-        chin=chin, head_width=head_width, head_depth=head_width * draw(0.75, 1.1), head=_draw_head(ranges.boxy, rng),
+        family=family, crotch=crotch, top=top, width=width, depth=width * _depth(rng), trunk=trunk, trunk_power=trunk_power,
+        chin=chin, head_width=head_width, head_depth=head_width * _depth(rng) * 1.15, head=_draw_head(ranges.boxy, rng),
         head_power=draw(2.0, 2.5) if rng.random() > ranges.boxy else draw(3.0, 7.0), head_forward=head * draw(-0.03, 0.12),
         shoulder=shoulder, arm=arm, arm_radius=arm_radius, hand=max(arm * draw(0.24, 0.48), 1.2 * arm_radius),
         hand_width=arm_radius * draw(0.9, 1.7), elbow=draw(0.45, 0.51), thigh_x=thigh_x, thigh=thigh, leg_radius=leg_radius,
@@ -217,11 +218,16 @@ def draw_build(family: str, ranges: Ranges, body_is_head: bool, arms: tuple[ArmP
     return replace(build, arm_poses=tuple(_eased(build, pose) for pose in arms))
 
 
+def _depth(rng: np.random.Generator) -> float:
+    """Half depth / half width of a trunk or head; one in twelve is flat like a coin or a slice of bread."""
+    return rng.uniform(0.15, 0.45) if rng.random() < 0.08 else rng.uniform(0.65, 1.0)
+
+
 def _draw_trunk(boxy: float, body_is_head: bool, rng: np.random.Generator) -> tuple[Form, float]:
     if rng.random() < boxy:
         return Form(blunt=rng.uniform(5, 12), taper=rng.uniform(-0.25, 0.3)), rng.uniform(3, 7)
     point = rng.uniform(0.7, 1.3) if rng.random() < (0.45 if body_is_head else 0.12) else 0.0
-    waist = rng.uniform(0.08, 0.3) if rng.random() < 0.25 and not body_is_head else 0.0
+    waist = rng.uniform(0.08, 0.3) * (1.5 if body_is_head else 1) if rng.random() < 0.25 else 0.0
     return Form(blunt=rng.uniform(2.0, 4.5), taper=rng.uniform(-0.4, 0.3) * (0.6 if body_is_head else 1), waist=waist,
                 point=point), rng.uniform(2.0, 2.8)
 

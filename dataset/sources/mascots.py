@@ -57,10 +57,10 @@ class Family:
 
 FAMILIES = {
     "toy": Family(0.2),
-    "chibi": Family(0.17, Ranges(head=(0.4, 0.65), legs=(0.12, 0.28), trunk_width=(0.3, 0.6)), hair=0.55, hat=0.3),
+    "chibi": Family(0.17, Ranges(head=(0.38, 0.65), legs=(0.12, 0.28), trunk_width=(0.35, 0.75)), hair=0.55, hat=0.3),
     "blob": Family(0.13, Ranges(legs=(0.12, 0.4), trunk_width=(0.2, 0.42), arm=(0.5, 1.3), arm_girth=(0.03, 0.11)), body_is_head=True, eyes=0.75,
                    hair=0.1, hat=0.15, robe=0.0, sleeve=0.1, noodle=0.25, cape=0.05, pads=0.03),
-    "beast": Family(0.2, Ranges(head=(0.25, 0.5), legs=(0.14, 0.4), trunk_width=(0.32, 0.65)), snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3,
+    "beast": Family(0.2, Ranges(head=(0.25, 0.5), legs=(0.14, 0.4), trunk_width=(0.35, 0.72)), snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3,
                     hat=0.12, tail=0.85, wings=0.1, sleeve=0.15, trouser=0.2),
     "robot": Family(0.09, Ranges(head=(0.12, 0.45), legs=(0.15, 0.5), boxy=0.75), snout=0.05, ears=0.1, horns=0.25, hair=0.03, hat=0.15, tail=0.03,
                     segments=0.5, pads=0.35, pack=0.25, cuff=0.35, big_feet=0.6),
@@ -102,10 +102,12 @@ def generate_mascot(seed: int, style: "str | MascotStyle" = "full") -> Asset:
     symmetric = rng.random() >= style.asymmetric
     build = draw_build(family, kind.ranges, kind.body_is_head, _arm_poses(style, symmetric, rng),
                        rng.normal(0, 0.1) if rng.random() < style.leaning else 0.0, rng)
+    limbs = _limb_style(kind, rng)
+    build = replace(build, hand_width=build.hand_width * limbs.hand_share)
     low_poly, dense = rng.random() < style.low_poly, rng.random() < style.dense
     detail = rng.uniform(0.35, 0.55) if low_poly else rng.uniform(1.3, 1.6) if dense else rng.uniform(0.75, 1.25)
     plan = body.Plan(build, place_joints(build), float(detail), rng.uniform(0.5, 1.2))
-    shells = _shells(plan, kind, symmetric, rng)
+    shells = _shells(plan, kind, limbs, symmetric, rng)
     if rng.random() < style.hide:
         shells = without_hidden(shells)
     field_of = _deformation(build, rng.random() < style.lumps, rng)
@@ -138,7 +140,7 @@ def _arm_poses(style: MascotStyle, symmetric: bool, rng: np.random.Generator) ->
 # ------------------------------------------------------------------------------------------------------------ the parts
 
 
-def _shells(plan: body.Plan, kind: Family, symmetric: bool, rng: np.random.Generator) -> list[Shell]:
+def _shells(plan: body.Plan, kind: Family, style: body.LimbStyle, symmetric: bool, rng: np.random.Generator) -> list[Shell]:
     """All parts with their weights; the order does not matter."""
     chance = lambda p: rng.random() < p  # noqa: E731
     trunk = body.trunk(plan, rng)
@@ -154,7 +156,6 @@ def _shells(plan: body.Plan, kind: Family, symmetric: bool, rng: np.random.Gener
         shells.append(trunk)
         if b.top < b.chin + 0.02 * (1 - b.chin):
             shells.append(body.neck(plan, rng))
-    style = _limb_style(kind, rng)
     limbs = body.arm(plan, style) + body.leg(plan, style)
     if symmetric:
         shells += limbs + [shell.mirrored() for shell in limbs]
@@ -217,12 +218,13 @@ def _limb_style(kind: Family, rng: np.random.Generator) -> body.LimbStyle:
 
 def _deformation(build: Build, lumps: bool, rng: np.random.Generator):
     """A smooth map of space, the same left and right: leaning above the hips, and a few long waves."""
-    amplitude = rng.uniform(0.002, 0.012) if lumps else 0.0
+    amplitude = min(rng.uniform(0.01, 0.05) * (build.shoulder - build.thigh), 0.012) if lumps else 0.0   # small trunks, small lumps
     waves_W3, phase_W, push_W3 = rng.normal(0, 7.0, (6, 3)), rng.uniform(0, 2 * np.pi, 6), rng.normal(0, amplitude / 1.7, (6, 3))
 
     def move(points_P3: np.ndarray) -> np.ndarray:
         folded_P3 = np.abs(points_P3[:, :1]) * [1, 0, 0] + points_P3 * [0, 1, 1]
         push_P3 = np.sin(folded_P3 @ waves_W3.T + phase_W) @ push_W3
+        push_P3[:, 1] = np.sin(points_P3[:, 1:] @ waves_W3[:, 1:].T + phase_W) @ push_W3[:, 1]     # level lines stay level
         push_P3[:, 0] *= np.tanh(points_P3[:, 0] / 0.06)              # the middle plane stays
         push_P3[:, 2] += build.lean * np.maximum(points_P3[:, 1] - build.thigh, 0)
         return points_P3 + push_P3

@@ -1,0 +1,47 @@
+"""Which characters a training is made of: humans, then mascots, then files; prepared once for each mixture."""
+
+import pytest
+
+from launch.runtime import start_jittor
+
+start_jittor()
+
+from dataset.asset import AssetError  # noqa: E402
+from dataset.sources.mascots import generate_mascot  # noqa: E402
+from launch.presets import PRESETS  # noqa: E402
+from launch.training_data import MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, share_groups  # noqa: E402
+
+
+def test_mascots_alone_need_no_human_data(tmp_path):
+    prepared = prepare_generated(5, 0, 2, [], tmp_path)
+    assert len(prepared) == 2
+    assert prepared[1].joints_J3.tobytes() == generate_mascot(6).in_network_frame().joints_J3.tobytes()
+
+
+def test_another_number_is_prepared_anew_and_the_same_is_not(tmp_path):
+    for mascots in (1, 2, 2):
+        prepare_generated(0, 0, mascots, [], tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("humans, mascots", [(0, 0), (-1, 2), (2, -1)])
+def test_no_character_or_a_negative_number_is_refused(humans, mascots, tmp_path):
+    with pytest.raises(AssetError, match="data.mascots"):
+        prepare_generated(0, humans, mascots, [], tmp_path)
+
+
+def test_shares_of_the_draws():
+    assert share_groups(6, 6, 0.3) == () == share_groups(6, 10, 0.0)
+    assert share_groups(6, 10, 0.3) == ((0, 6, 0.7), (6, 10, 0.3))
+
+
+def test_the_version_follows_the_code():
+    assert generator_version(MASCOT_SOURCES) != generator_version(MASCOT_SOURCES[1:])
+
+
+def test_presets_mix_mascots_in_and_keep_their_seeds_apart():
+    assert (PRESETS["tiny"]().data.mascots, PRESETS["tiny"]().data.val_mascots) == (0, 0)      # golden curves know humans only
+    for name in ("small", "base"):
+        data = PRESETS[name]().data
+        assert 0.25 < data.mascots / (data.humans + data.mascots) < 0.45 and data.val_mascots > 0
+        assert data.mascots < VALIDATION_SEEDS
