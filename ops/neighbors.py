@@ -44,6 +44,7 @@ struct Tree {
     void add_level(long held, std::vector<float>& low, std::vector<float>& high) {
         boxes.push_back(held);
         levels.emplace_back((held + 15) / 16);
+        std::fill_n((float*)levels.back().items, levels.back().count * 96, 0.f);
         for (long i = 0; i < held; i++)
             for (int c = 0; c < 3; c++) {
                 const float least = low[i * 3 + c], most = high[i * 3 + c];

@@ -45,7 +45,7 @@ def test_agrees_with_twin(points, count):
 
 
 @pytest.mark.parametrize("kind", ["smooth", "grid", "clusters", "outliers"])
-@pytest.mark.parametrize("points, count", [(900, 400), (4096, 500), (5001, 700)])
+@pytest.mark.parametrize("points, count", [(900, 400), (1536, 500), (5001, 700), (17000, 90)])
 def test_blocks_that_are_skipped_change_no_pick(kind, points, count):
     rng = np.random.default_rng(7)
     batch = np.round(8 * cloud(8, 2, points, 3)) if kind != "smooth" else cloud(8, 2, points, 3)  # whole numbers: ties are exact
