@@ -196,7 +196,10 @@ class Body:
         x, y, z = np.ascontiguousarray(self.vertices_V3.take(vertex_M, axis=0).T)
         out_3M = np.empty((3, len(vertex_M)), np.float32)
         for axis in range(3):
-            out_3M[axis] = m[4 * axis] * x + m[4 * axis + 1] * y + m[4 * axis + 2] * z + m[4 * axis + 3]
+            np.multiply(m[4 * axis], x, out=out_3M[axis])
+            out_3M[axis] += np.multiply(m[4 * axis + 1], y, out=m[4 * axis + 1])
+            out_3M[axis] += np.multiply(m[4 * axis + 2], z, out=m[4 * axis + 2])
+            out_3M[axis] += m[4 * axis + 3]
         return out_3M
 
     def normals(self, corner_N3: np.ndarray, bary_N3: np.ndarray) -> np.ndarray:

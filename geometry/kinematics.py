@@ -46,16 +46,27 @@ def quaternion_to_matrix(quat_4: np.ndarray) -> np.ndarray:
     return _unit_quaternion_to_matrix(quat_4)
 
 
+def _quadratic_form() -> np.ndarray:
+    """(16, 9): what each product of two components of a unit quaternion adds to each entry of its matrix minus the identity."""
+    x, y, z, w = range(4)
+    terms = (((y, y, -2), (z, z, -2)), ((x, y, 2), (z, w, -2)), ((x, z, 2), (y, w, 2)),
+             ((x, y, 2), (z, w, 2)), ((x, x, -2), (z, z, -2)), ((y, z, 2), (x, w, -2)),
+             ((x, z, 2), (y, w, -2)), ((y, z, 2), (x, w, 2)), ((x, x, -2), (y, y, -2)))
+    out = np.zeros((4, 4, 9))
+    for entry, parts in enumerate(terms):
+        for first, second, factor in parts:
+            out[first, second, entry] = factor
+    return out.reshape(16, 9)
+
+
+_FORM_169, _EYE_9 = _quadratic_form(), np.eye(3).ravel()
+
+
 def _unit_quaternion_to_matrix(quat_4: np.ndarray) -> np.ndarray:
-    x, y, z, w = (quat_4[..., k] for k in range(4))
-    x2, y2, z2 = 2 * x, 2 * y, 2 * z
-    xx, yy, zz = x2 * x, y2 * y, z2 * z
-    xy, xz, yz, xw, yw, zw = x2 * y, x2 * z, y2 * z, x2 * w, y2 * w, z2 * w
-    out_33 = np.empty((*quat_4.shape[:-1], 3, 3))
-    for a, row in enumerate(((1 - (yy + zz), xy - zw, xz + yw), (xy + zw, 1 - (xx + zz), yz - xw), (xz - yw, yz + xw, 1 - (xx + yy)))):
-        for b, value in enumerate(row):
-            out_33[..., a, b] = value
-    return out_33
+    # one small product: 52 joints are too few for a formula entry by entry to pay its calls
+    lead = quat_4.shape[:-1]
+    square_16 = (quat_4[..., :, None] * quat_4[..., None, :]).reshape(*lead, 16)
+    return (_EYE_9 + square_16 @ _FORM_169).reshape(*lead, 3, 3)
 
 
 def matrix_to_quaternion(matrix_33: np.ndarray) -> np.ndarray:
@@ -165,9 +176,9 @@ def global_rotations_to_basis(parents: Parents, global_J33: np.ndarray, local_J4
     """
     global_J33 = np.asarray(global_J33, np.float64)
     bone_J33 = np.asarray(local_J44, np.float64)[:, :3, :3]
-    roots = [p is None for p in parents]
-    above_J33 = global_J33.take([0 if p is None else p for p in parents], axis=-3)
-    above_J33[..., roots, :, :] = np.eye(3)
+    jumps = _ancestors(tuple(parents))
+    still_133 = np.broadcast_to(np.eye(3), (*global_J33.shape[:-3], 1, 3, 3))
+    above_J33 = np.concatenate([global_J33, still_133], axis=-3).take(jumps[0][:-1], axis=-3) if jumps else np.eye(3)
     turn_J33 = np.swapaxes(above_J33, -1, -2) @ global_J33
     return homogeneous(np.swapaxes(bone_J33, -1, -2) @ turn_J33 @ bone_J33)
 
@@ -178,11 +189,15 @@ def rest_alignment(joints_J3: np.ndarray, aims: Aims) -> np.ndarray:
     A bone of length zero has no direction and keeps the identity.
     """
     joints_J3 = np.asarray(joints_J3, np.float64)
-    rotation_J33 = np.tile(np.eye(3), (len(joints_J3), 1, 1))
+    rotation_J33 = np.zeros((len(joints_J3), 3, 3))
+    rotation_J33[:] = np.eye(3)
     joint_A, start_A, end_A, direction_A3 = _aim_arrays(tuple(aims), tuple(aims.values()))
-    bone_A3 = joints_J3[end_A] - joints_J3[start_A]
-    known_A = (bone_A3 != 0).any(-1)
-    if known_A.any():
+    bone_A3 = joints_J3.take(end_A, axis=0) - joints_J3.take(start_A, axis=0)
+    length_A = np.sqrt((bone_A3 * bone_A3).sum(-1))
+    known_A = length_A > 0
+    if known_A.all():
+        rotation_J33[joint_A] = _between_units(bone_A3 / length_A[:, None], direction_A3)
+    elif known_A.any():
         rotation_J33[joint_A[known_A]] = _between_units(normalize(bone_A3[known_A]), direction_A3[known_A])
     return rotation_J33
 
