@@ -36,10 +36,13 @@ def draw_steps(total_F: np.ndarray, count: int, rng: np.random.Generator) -> np.
     if not (math.isfinite(total) and total > 0):
         raise ValueError(_NO_AREA)
     level_P = rng.random(count) * total
-    order_P, face_P = np.argsort(level_P), np.empty(count, np.int64)      # rising levels are found faster than the sort costs
+    order_P, face_P = level_P.argsort(), np.empty(count, np.int64)      # rising levels are found faster than the sort costs
+    level_P = level_P.take(order_P)
     # side="right" never picks a face of zero weight, as a draw that equals a step goes past it
-    face_P[order_P] = np.searchsorted(total_F, level_P[order_P], side="right")
-    return np.minimum(face_P, np.searchsorted(total_F, total))      # rounding may reach the total: the last face that adds to it
+    face_P[order_P] = total_F.searchsorted(level_P, side="right")
+    if count and level_P[-1] >= total:      # rounded up to the end: the last face that adds to the sum
+        np.minimum(face_P, total_F.searchsorted(total), out=face_P)
+    return face_P
 
 
 def draw_barycentric(count: int, rng: np.random.Generator) -> np.ndarray:

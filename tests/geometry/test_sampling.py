@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geometry.sampling import draw_faces, farthest_point_sample, sample_surface, triangle_areas
+from geometry.sampling import draw_faces, draw_steps, farthest_point_sample, sample_surface, triangle_areas
 
 # a right triangle of area 1/2, one of area 2, and one without area
 VERTICES = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [10, 0, 0], [12, 0, 0], [10, 2, 0]], float)
@@ -84,3 +84,14 @@ def test_coinciding_points():
 def test_farthest_refuses(shape, count):
     with pytest.raises(ValueError, match="count must be|needs points"):
         farthest_point_sample(np.zeros(shape), count)
+
+
+def test_a_draw_that_rounds_up_to_the_total_takes_the_last_face_that_counts():
+    class Highest:
+        def random(self, count):
+            return np.ones(count)
+    assert draw_steps(np.array([0.0, 1.0, 3.0, 3.0]), 2, Highest()).tolist() == [2, 2]
+    assert draw_steps(np.array([1.0, 3.0]), 0, np.random.default_rng(0)).shape == (0,)
+    for sums in ([], [0.0], [1.0, np.nan], [np.inf]):
+        with pytest.raises(ValueError, match="no area"):
+            draw_steps(np.array(sums), 3, np.random.default_rng(0))
