@@ -72,8 +72,11 @@ def start(cfg: TrainConfig, run: Path, data: TrainingData, resume: bool, init: P
         best = meta["best"] if meta["best"] is not None else best
     elif init is not None:
         params, _ = load_model(init)
-        check_keys({n: tuple(p.shape) for n, p in optimizer.named.items()}, params, str(init))
-        optimizer.start_from(params)
+        fresh = {n: p.numpy() for n, p in optimizer.named.items() if n not in params}
+        check_keys({n: tuple(p.shape) for n, p in optimizer.named.items()}, {**params, **fresh}, str(init))
+        if fresh and jt.rank == 0:
+            print(f"{init} lacks {', '.join(sorted(fresh))}: these begin at random", file=sys.stderr)
+        optimizer.start_from({**params, **fresh})
     log = TrainingLog(run / "log.csv", from_step=optimizer.step) if jt.rank == 0 else None
     return Session(cfg, run, recipe, model, optimizer, RigLoss(recipe["network"]["joint_count"], cfg.loss), data, log, best)
 
@@ -100,20 +103,20 @@ def evaluate(session: Session) -> dict[str, float]:
     rows = []
     for batch in session.data.validation_batches():
         rig = session.model(*(jt.array(batch[key]) for key in ("points", "normals", "query", "query_normals")))
-        rows += asset_rows([np.asarray(part.numpy(), np.float64) for part in rig], batch)
+        rows += asset_rows([np.asarray(part.numpy(), np.float64) for part in rig if part is not None], batch)
     session.model.train()
     session.optimizer.swap_average()
     return {f"val_{key}": float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
 
 
 def asset_rows(rig: list[np.ndarray], batch: dict[str, np.ndarray]) -> list[dict[str, float]]:
-    """One row of figures per asset of a batch; only joints that are known count."""
-    rows = []
-    for initial, joints, skin, truth, skin_truth, mask, skin_mask in zip(
-            *rig, batch["joints"], batch["skin"], batch["joint_mask"], batch["skin_mask"]):
+    """One row of figures per asset of a batch; only joints that are known count. expected: what the network thinks of "ordered"."""
+    rows, expected_BJ = [], rig[3] if len(rig) > 3 else np.full(batch["joint_mask"].shape, np.nan)
+    for initial, joints, skin, expected, truth, skin_truth, mask, skin_mask in zip(
+            *rig[:3], expected_BJ, batch["joints"], batch["skin"], batch["joint_mask"], batch["skin_mask"]):
         known = mask > 0
         rows.append({"j2j_initial": j2j(initial[known], truth[known]), "j2j": j2j(joints[known], truth[known]),
-                     "ordered": ordered_error(joints[known], truth[known]),
+                     "ordered": ordered_error(joints[known], truth[known]), "expected": float(expected[known].mean()),
                      "skin_l1": skin_l1(skin, skin_truth) if skin_mask > 0 else np.nan})
     return rows
 

@@ -48,7 +48,7 @@ def make_batch(cfg: TrainConfig, parents: tuple) -> dict[str, np.ndarray]:
     skin /= skin.sum(-1, keepdims=True)
     return {"points": points, "normals": normals, "query": points[:, :queries], "query_normals": normals[:, :queries],
             "joints": body(rng, BATCH, joints)[0], "joint_mask": np.ones((BATCH, joints), "float32"), "skin": skin,
-            "skin_mask": np.ones(BATCH, "float32"), "rotations": random_turns(rng, BATCH, parents)}
+            "skin_mask": np.ones(BATCH, "float32"), "upright": np.ones(BATCH, "float32"), "rotations": random_turns(rng, BATCH, parents)}
 
 
 def make_character(cfg: TrainConfig) -> dict[str, np.ndarray]:

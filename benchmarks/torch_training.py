@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dataset.format import skeleton
 
-LOSS_PARTS = ("initial", "refined", "skin_ce", "skin_l1", "bone_length", "symmetry", "posed")
+LOSS_PARTS = ("initial", "refined", "skin_ce", "skin_l1", "bone_length", "symmetry", "posed", "confidence")
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -37,9 +37,10 @@ class TorchRigLoss(nn.Module):
         self.register_buffer("heads_J", torch.tensor([shape.parents[j] for j in bones]))
         self.register_buffer("twin_J", torch.tensor([bones.index(shape.mirror[j]) for j in bones]))
 
-    def forward(self, rig: tuple[Tensor, Tensor, Tensor], batch: dict[str, Tensor]) -> Tensor:
-        initial_BJ3, joints_BJ3, skin_BQJ = rig
-        truth_BJ3, mask_BJ, skin_mask_B = batch["joints"], batch["joint_mask"], batch["skin_mask"]
+    def forward(self, rig: tuple[Tensor, Tensor, Tensor, Tensor], batch: dict[str, Tensor]) -> Tensor:
+        initial_BJ3, joints_BJ3, skin_BQJ, expected_BJ = rig
+        truth_BJ3, upright_B = batch["joints"], batch["upright"]
+        mask_BJ, skin_mask_B = batch["joint_mask"] * upright_B[:, None], batch["skin_mask"] * upright_B
         ce_B = -(batch["skin"] * (skin_BQJ + 1e-6).log()).sum(-1).mean(-1)
         l1_B = (skin_BQJ - batch["skin"]).abs().sum(-1).mean(-1)
         known_BJ = mask_BJ[:, self.bones_J] * mask_BJ[:, self.heads_J]
@@ -47,9 +48,11 @@ class TorchRigLoss(nn.Module):
         uneven_BJ = length_BJ - length_BJ[:, self.twin_J] - (wanted_BJ - wanted_BJ[:, self.twin_J])
         moved_B = distance(self.pose(batch["query"], joints_BJ3, skin_BQJ, batch["rotations"]),
                            self.pose(batch["query"], truth_BJ3, batch["skin"], batch["rotations"])).mean(-1)
+        error_BJ = distance(joints_BJ3, truth_BJ3).detach()
         parts = (masked_mean(distance(initial_BJ3, truth_BJ3), mask_BJ), masked_mean(distance(joints_BJ3, truth_BJ3), mask_BJ),
                  masked_mean(ce_B, skin_mask_B), masked_mean(l1_B, skin_mask_B), masked_mean((length_BJ - wanted_BJ).abs(), known_BJ),
-                 masked_mean(uneven_BJ.abs(), known_BJ), masked_mean(moved_B, skin_mask_B * mask_BJ.amin(-1)))
+                 masked_mean(uneven_BJ.abs(), known_BJ), masked_mean(moved_B, skin_mask_B * mask_BJ.amin(-1)),
+                 masked_mean(error_BJ / expected_BJ + expected_BJ.log(), batch["joint_mask"]))
         return sum(self.weights[name] * part for name, part in zip(LOSS_PARTS, parts))
 
     def pose(self, query_BQ3: Tensor, joints_BJ3: Tensor, skin_BQJ: Tensor, turn_BJ33: Tensor) -> Tensor:

@@ -285,6 +285,15 @@ class JointRefiner(nn.Module):
         return start_BJ3 + self.to_delta(tokens_BJD), tokens_BJD
 
 
+class ErrorHead(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.mlp = MLP(width, width, 1)
+
+    def forward(self, tokens_BJD: Tensor) -> Tensor:
+        return (self.mlp(tokens_BJD).squeeze(-1).tanh() * 4 - 3).exp()
+
+
 class UpLevel(nn.Module):
     def __init__(self, fine_width: int, coarse_width: int, out_width: int, head_width: int, local_neighbours: int):
         super().__init__()
@@ -358,7 +367,8 @@ class SkinDecoder(nn.Module):
 class TorchTwin(nn.Module):
     """cfg: the dict of a JointModelConfig. Only the product's own shape is twinned: voting head, refinement, attention and pair term on.
 
-    forward: points, normals (B, N, 3), queries, their normals (B, Q, 3) -> initial, refined joints (B, J, 3), weights (B, Q, J).
+    forward: points, normals (B, N, 3), queries, their normals (B, Q, 3) -> initial, refined joints (B, J, 3), weights (B, Q, J),
+    expected errors (B, J).
     Raises: ValueError for a config with one of these parts switched off.
     """
 
@@ -372,6 +382,7 @@ class TorchTwin(nn.Module):
         self.fuse = AnchorFusion(body["widths"], body["global_width"])
         self.head = VotingHead(width, cfg["joint_count"])
         self.refiner = JointRefiner(cfg, width)
+        self.confidence = ErrorHead(cfg["token_width"]) if cfg["confidence"] else None
         self.decoder = SkinDecoder(decoder, body, cfg["token_width"], skeleton(cfg["joint_count"]).parents)
 
     def encode(self, points_BN3: Tensor, normals_BN3: Tensor):
@@ -383,7 +394,8 @@ class TorchTwin(nn.Module):
 
     def forward(self, points_BN3: Tensor, normals_BN3: Tensor, query_BQ3: Tensor, query_normals_BQ3: Tensor):
         initial_BJ3, joints_BJ3, tokens_BJD, fine = self.encode(points_BN3, normals_BN3)
-        return initial_BJ3, joints_BJ3, self.decoder(fine, query_BQ3, query_normals_BQ3, joints_BJ3.detach(), tokens_BJD)
+        skin_BQJ = self.decoder(fine, query_BQ3, query_normals_BQ3, joints_BJ3.detach(), tokens_BJD)
+        return initial_BJ3, joints_BJ3, skin_BQJ, *([self.confidence(tokens_BJD)] if self.confidence else [])
 
 
 def load_twin(folder: str | Path) -> TorchTwin:
@@ -397,12 +409,12 @@ def load_twin(folder: str | Path) -> TorchTwin:
 def witness(checkpoint: str, given: str, answer: str) -> None:
     """Outputs, and the gradients of sum(output * pull), written to ``answer``.
 
-    given: points, normals, query, query_normals, and pull_initial, pull_joints, pull_skin of the outputs' shapes.
+    given: points, normals, query, query_normals, and pull_initial, pull_joints, pull_skin, pull_error of the outputs' shapes.
     """
     with np.load(given) as arrays:
         x = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     twin = load_twin(checkpoint)
-    rig = dict(zip(("initial", "joints", "skin"), twin(x["points"], x["normals"], x["query"], x["query_normals"])))
+    rig = dict(zip(("initial", "joints", "skin", "error"), twin(x["points"], x["normals"], x["query"], x["query_normals"])))
     sum((part * x[f"pull_{name}"]).sum() for name, part in rig.items()).backward()
     np.savez(answer, **{name: part.detach().numpy() for name, part in rig.items()},
              **{f"gradient/{name}": p.grad.numpy() for name, p in twin.named_parameters()})

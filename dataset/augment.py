@@ -1,6 +1,6 @@
 """What happens to a character between disk and network, as frozen transforms with randomness handed in. Never in place.
 
-Two kinds. On a Draw (a character with a pending pose): RestPose, RandomPose, MocapPose, BoneStretch, Rotate, Mirror; nothing of the
+Two kinds. On a Draw (a character with a pending pose): RestPose, RandomPose, MocapPose, BoneStretch, Tilt, Rotate, Mirror; nothing of the
 mesh moves until `Draw.realise` (exact, whole mesh) or dataset/pipeline.py (fast, sampled points). On a Sample (drawn points):
 Clutter, PointDensity, Jitter, NormalDropout. Letters: V vertices, N points, J joints.
 """
@@ -21,7 +21,7 @@ from geometry.normals import normalize
 from geometry.similarity import Similarity
 from geometry.skinning import linear_blend_skinning, skin_normals
 
-__all__ = ["Draw", "RestPose", "RandomPose", "MocapPose", "BoneStretch", "Rotate", "Mirror", "Clutter", "PointDensity", "Jitter",
+__all__ = ["Draw", "RestPose", "RandomPose", "MocapPose", "BoneStretch", "Tilt", "Rotate", "Mirror", "Clutter", "PointDensity", "Jitter",
            "NormalDropout", "Mix", "PRETRAIN", "FINETUNE", "PoseBank", "TrackBank", "procedural_bank", "JOINT_LIMITS"]
 
 # factors on RandomPose's range, by body part. Knees, elbows and wrists turn as far as the baseline's 30 degrees a component; a trunk of
@@ -38,6 +38,7 @@ def _limit(name: str) -> float:
 
 
 _LIMIT_J1 = np.array([[_limit(name)] for name in FULL_NAMES])
+UPRIGHT = 35.0      # degrees: a figure turned further is for the prediction to turn back before it is rigged
 _CLUTTER_JOINTS = tuple(FULL_NAMES.index(name) for name in ("head", "upper_chest", "chest", "hips", "l_hand", "r_hand"))
 
 
@@ -52,6 +53,13 @@ class Draw:
     stretch_J34: np.ndarray | None = None
     turn_33: np.ndarray | None = None
     mirrored: bool = False
+
+    @property
+    def upright(self) -> bool:
+        """Whether the whole cloud still stands about as its author drew it, within UPRIGHT degrees."""
+        if self.turn_33 is None:
+            return True
+        return bool((np.trace(self.turn_33) - 1) / 2 >= np.cos(np.radians(UPRIGHT)))
 
     def rest_J44(self) -> np.ndarray:
         """Rest frames after the stretch: joints moved, bone axes kept."""
@@ -160,6 +168,24 @@ class BoneStretch:
         if rng.random() >= self.p:
             return draw
         return replace(draw, stretch_J34=stretch_transforms(draw.asset.joints_J3, *self.proportions.draw(rng)))
+
+
+@dataclass(frozen=True)
+class Tilt:
+    """With probability p the whole cloud turns a little: about the vertical up to +-yaw, then over a random side up to lean degrees.
+
+    Together they stay within UPRIGHT.
+    """
+    p: float = 0.5
+    yaw: float = 30.0
+    lean: float = 15.0
+
+    def __call__(self, draw: Draw, rng: np.random.Generator) -> Draw:
+        if rng.random() >= self.p:
+            return draw
+        yaw, side, lean = np.radians(self.yaw) * rng.uniform(-1, 1), rng.uniform(-np.pi, np.pi), np.radians(self.lean) * rng.random()
+        over_33 = rotvec_to_matrix([lean * np.cos(side), lean * np.sin(side), 0.0])
+        return replace(draw, turn_33=over_33 @ rotvec_to_matrix([0.0, 0.0, yaw]))
 
 
 @dataclass(frozen=True)
@@ -291,6 +317,7 @@ class Mix:
     random: float
     mocap: float
     rotate: Rotate = field(default_factory=lambda: Rotate(p=0.0))
+    tilt: Tilt = field(default_factory=lambda: Tilt(p=0.0))
     mirror: Mirror = field(default_factory=Mirror)
     stretch: BoneStretch = field(default_factory=BoneStretch)
     random_pose: RandomPose = field(default_factory=RandomPose)
@@ -316,8 +343,8 @@ class Mix:
         if asset.posable:
             draw = self.stretch(draw, rng)
             draw = {"rest": RestPose(), "random": self.random_pose, "mocap": self.mocap_pose}[kind](draw, rng)
-        return self.mirror(self.rotate(draw, rng), rng)
+        return self.mirror(self.rotate(self.tilt(draw, rng), rng), rng)
 
 
 PRETRAIN = Mix(rest=0.5, random=0.5, mocap=0.0)
-FINETUNE = Mix(rest=0.15, random=0.35, mocap=0.5, rotate=Rotate(p=0.2))
+FINETUNE = Mix(rest=0.15, random=0.35, mocap=0.5, rotate=Rotate(p=0.2), tilt=Tilt())

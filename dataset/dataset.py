@@ -25,7 +25,8 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 class RigDataset:
     """Batches as dicts of float32 arrays: points (B, N, 3) and normals (B, N, 3) in the unit box, has_normals (B,), joints (B, J, 3),
-    joint_mask (B, J), skin (B, N, J), skin_mask (B,); and "asset": the B sources, for messages.
+    joint_mask (B, J), skin (B, N, J), skin_mask (B,), upright (B,): 0 for a figure turned to any orientation; and "asset": the B
+    sources, for messages.
 
     assets: Assets, PreparedAssets, or a prepared folder. batch: over all ranks. workers: processes beside this one (0: none).
     Points come in random order, so the first Q of them are a fair choice of queries.

@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from dataset.asset import Asset, AssetError, merge_fingers
-from dataset.augment import Draw, Mix, Mirror, PointDensity, Shells
+from dataset.augment import Draw, Mirror, Mix, PointDensity, Rotate, Shells, Tilt
 from dataset.body import Body, SparseRows
 from dataset.format import skeleton
 from dataset.prepared import PreparedAssets
@@ -177,9 +177,9 @@ class Pipeline:
         return self._sample(self.pick(step, slot, rng), self.mix, rng)
 
     def validation_sample(self, index: int, view: int, kind: str) -> tuple[dict[str, np.ndarray], str]:
-        """A fixed sample: pose of the given kind, no augmentation but the mix's whole-cloud turn."""
+        """A fixed sample: pose of the given kind, nothing else changed."""
         plain = replace(self.mix, rest=float(kind == "rest"), random=float(kind == "random"), mocap=float(kind == "mocap"),
-                        mirror=Mirror(0.0), stretch=replace(self.mix.stretch, p=0.0), clutter=replace(self.mix.clutter, p=0.0),
+                        mirror=Mirror(0.0), rotate=Rotate(0.0), tilt=Tilt(0.0), stretch=replace(self.mix.stretch, p=0.0), clutter=replace(self.mix.clutter, p=0.0),
                         density=PointDensity(0.0), jitter=replace(self.mix.jitter, p=0.0),
                         normal_dropout=replace(self.mix.normal_dropout, p=0.0))
         return self._sample(index, plain, np.random.default_rng([self.seed, _VALIDATION, index, view]))
@@ -187,7 +187,8 @@ class Pipeline:
     def _sample(self, index: int, mix: Mix, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], str]:
         body = self.body(index)
         try:
-            posed = pose_sample(mix(body, rng), body, self.sampler, mix, rng)
+            draw = mix(body, rng)
+            posed = pose_sample(draw, body, self.sampler, mix, rng)
             centre_3, scale = _box(posed)
         except AssetError:
             raise
@@ -197,7 +198,8 @@ class Pipeline:
         joints_J3, mask_J, skin_NJ, skin_mask = _targets(body, posed, self.joints)
         sample = {"points": mix.jitter((posed.points_N3 - np.float32(centre_3)) * np.float32(scale), rng),
                   "normals": posed.normals_N3 if seen else np.zeros_like(posed.points_N3), "has_normals": float(seen),
-                  "joints": (joints_J3 - centre_3) * scale * mask_J[:, None], "joint_mask": mask_J, "skin": skin_NJ, "skin_mask": skin_mask}
+                  "joints": (joints_J3 - centre_3) * scale * mask_J[:, None], "joint_mask": mask_J, "skin": skin_NJ, "skin_mask": skin_mask,
+                  "upright": float(draw.upright)}
         return {key: np.asarray(value, np.float32) for key, value in sample.items()}, body.source
 
     def train_batch(self, step: int, slots: Sequence[int]) -> Batch:

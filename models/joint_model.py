@@ -1,6 +1,7 @@
 """TransRefiner: points in, joints and skin weights out. Reads like the figure.
 
     points -> Fourier embedding -> PT2 backbone -> joint regression -> [detach] joint refinement -> skin decoder -> weights
+                                                                                             \-> expected error of each joint
 
 Source: the TransRefiner README of the 5th Jittor AI Challenge, rigging track (2025); widths, heads and losses were never
 published and are ours. Each named part can be switched off by one config field, for the ablation.
@@ -18,7 +19,7 @@ from models.backbone import BackboneConfig, Level, PT2Backbone
 from models.joint_head import MlpHead, VotingHead
 from models.joint_refiner import JointRefiner, JointTokens, Refined
 from models.skin_decoder import SkinDecoder, SkinDecoderConfig
-from models.transformer_block import Linear
+from models.transformer_block import Linear, MLP
 from ops.gather import interpolate
 from ops.neighbors import three_nearest
 from PCT.rig import Rig
@@ -32,6 +33,7 @@ class JointModelConfig:
     refine_depth: int = 2            # L; 0 removes the refinement: final = initial
     token_width: int = 128           # of a joint's token
     token_neighbours: int = 16       # points pooled around each joint
+    confidence: bool = False         # say how far off each joint is expected to be; the presets do, the first checkpoints did not
     decoder: SkinDecoderConfig = field(default_factory=SkinDecoderConfig)
 
 
@@ -41,6 +43,7 @@ class Encoding(NamedTuple):
     joints_BJ3: jt.Var
     tokens_BJD: jt.Var
     fine: Level
+    expected_error_BJ: jt.Var | None
 
 
 class JointModel(nn.Module):
@@ -65,6 +68,7 @@ class JointModel(nn.Module):
                                         body.octaves, cfg.token_neighbours)
         else:
             self.refiner = NoRefiner(JointTokens(cfg.joint_count, width, cfg.token_width, body.octaves, cfg.token_neighbours))
+        self.confidence = ErrorHead(cfg.token_width) if cfg.confidence else None
         self.decoder = SkinDecoder(cfg.decoder, body.widths, cfg.token_width, body.head_width, body.octaves,
                                    body.use_normals, parents)
 
@@ -74,7 +78,8 @@ class JointModel(nn.Module):
         anchors = self.fuse(levels, code_BG)
         initial_BJ3 = self.head(anchors.xyz_BN3, anchors.feat_BNC, code_BG)
         joints_BJ3, tokens_BJD = self.refiner(initial_BJ3, anchors)
-        return Encoding(initial_BJ3, joints_BJ3, tokens_BJD, self.decoder.climb(levels))
+        expected_error_BJ = None if self.confidence is None else self.confidence(tokens_BJD)
+        return Encoding(initial_BJ3, joints_BJ3, tokens_BJD, self.decoder.climb(levels), expected_error_BJ)
 
     def decode_skin(self, code: Encoding, query_BQ3: jt.Var, normals_BQ3: jt.Var | None = None) -> jt.Var:
         """Weights (B, Q, J) at any positions. The skin teaches the joints nothing: it sees them detached."""
@@ -87,7 +92,7 @@ class JointModel(nn.Module):
         if query_BQ3 is None:
             query_BQ3, query_normals_BQ3 = points_BN3, normals_BN3
         code = self.encode(points_BN3, normals_BN3)
-        return Rig(code.initial_BJ3, code.joints_BJ3, self.decode_skin(code, query_BQ3, query_normals_BQ3))
+        return Rig(code.initial_BJ3, code.joints_BJ3, self.decode_skin(code, query_BQ3, query_normals_BQ3), code.expected_error_BJ)
 
 
 class AnchorFusion(nn.Module):
@@ -107,6 +112,22 @@ class AnchorFusion(nn.Module):
         for lift, coarse in zip(self.lift_coarse, levels[2:]):
             feat_BMC = feat_BMC + interpolate(lift(coarse.feat_BNC), *three_nearest(xyz_BM3, coarse.xyz_BN3))
         return Level(xyz_BM3, feat_BMC)
+
+
+class ErrorHead(nn.Module):
+    """tokens (B, J, D) -> the expected distance (B, J) of each refined joint from the truth, in box units, always positive.
+
+    Ours, after Kendall and Gal, arXiv:1703.04977 (a network that learns its own noise). One number a joint, because errors of joints
+    run in all directions alike. It also tells a cloud that does not stand upright: there every joint is expected to be wrong.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.mlp = MLP(width, width, 1)
+
+    def execute(self, tokens_BJD: jt.Var) -> jt.Var:
+        # between e^-7 and e^1 around e^-3, a joint's usual error early in training; the ends are never reached by a real error
+        return (self.mlp(tokens_BJD).squeeze(-1).tanh() * 4 - 3).exp()
 
 
 class NoRefiner(nn.Module):

@@ -21,6 +21,7 @@ class LossWeights:
     posed: float = 0.5       # vertices moved by the predicted rig: what an animator sees
     symmetry: float = 0.1    # left and right bones of equal length, where the truth's are
     bone_length: float = 0.2
+    confidence: float = 0.02 # small: its gradient grows as errors shrink, and joints come first
 
 
 def distance(a: jt.Var, b: jt.Var) -> jt.Var:
@@ -36,8 +37,8 @@ def masked_mean(x: jt.Var, mask: jt.Var) -> jt.Var:
 class RigLoss:
     """Loss parts of one batch as a dict of scalar Vars; ``total`` weighs them.
 
-    Batch: joints (B, J, 3), joint_mask (B, J), skin (B, Q, J), skin_mask (B,), query (B, Q, 3); rotations (B, J, 3, 3): random
-    global bone rotations for the posed-vertex part.
+    Batch: joints (B, J, 3), joint_mask (B, J), skin (B, Q, J), skin_mask (B,), query (B, Q, 3); upright (B,): 0 for a figure turned
+    so far that only the confidence, where there is one, learns from it; rotations (B, J, 3, 3): random global bone rotations for the posed-vertex part.
     """
 
     def __init__(self, joint_count: int, weights: LossWeights):
@@ -52,6 +53,8 @@ class RigLoss:
 
     def __call__(self, rig, batch: dict[str, jt.Var]) -> dict[str, jt.Var]:
         mask_BJ, skin_mask_B = batch["joint_mask"], batch["skin_mask"]
+        if rig.expected_error_BJ is not None:  # then prediction turns figures upright by it, and joints need to be right only there
+            mask_BJ, skin_mask_B = mask_BJ * batch["upright"].unsqueeze(1), skin_mask_B * batch["upright"]
         parts = {
             "initial": masked_mean(distance(rig.initial_BJ3, batch["joints"]), mask_BJ),
             "refined": masked_mean(distance(rig.joints_BJ3, batch["joints"]), mask_BJ),
@@ -59,7 +62,9 @@ class RigLoss:
             **self.bone_parts(rig.joints_BJ3, batch["joints"], mask_BJ),
         }
         if self.weights.posed:
-            parts["posed"] = self.posed_part(rig, batch)
+            parts["posed"] = self.posed_part(rig, batch, skin_mask_B * mask_BJ.min(-1))
+        if rig.expected_error_BJ is not None:
+            parts["confidence"] = self.confidence_part(rig, batch)
         parts["total"] = sum(getattr(self.weights, name) * part for name, part in parts.items())
         return parts
 
@@ -76,9 +81,14 @@ class RigLoss:
         return {"bone_length": masked_mean((length_BJ - wanted_BJ).abs(), known_BJ),
                 "symmetry": masked_mean(uneven_BJ.abs(), known_BJ)}
 
-    def posed_part(self, rig, batch: dict[str, jt.Var]) -> jt.Var:
+    def confidence_part(self, rig, batch: dict[str, jt.Var]) -> jt.Var:
+        """-log of an exponential distribution of mean E at the error e: e / E + log E, least where E is the mean error."""
+        error_BJ = distance(rig.joints_BJ3, batch["joints"]).detach()
+        surprise_BJ = error_BJ / rig.expected_error_BJ + rig.expected_error_BJ.log()
+        return masked_mean(surprise_BJ, batch["joint_mask"])
+
+    def posed_part(self, rig, batch: dict[str, jt.Var], known_B: jt.Var) -> jt.Var:
         """Mean distance between queries moved by the predicted and by the true rig under the same bone rotations."""
-        known_B = batch["skin_mask"] * batch["joint_mask"].min(-1)
         turn = batch["rotations"]
         got_BQ3 = self.pose(batch["query"], rig.joints_BJ3, rig.skin_BQJ, turn)
         want_BQ3 = self.pose(batch["query"], batch["joints"], batch["skin"], turn)

@@ -14,6 +14,7 @@ from launch.config import to_dict
 from launch.predictor import fill
 from launch.presets import base, tiny
 
+PARTS = ("initial", "joints", "skin", "error")
 needs_torch = pytest.mark.skipif(not PEERS.exists(), reason="PyTorch is not installed: bash benchmarks/setup_peers.sh makes .venv-peers, "
                                                             "and then this compares the network with its twin")
 
@@ -34,7 +35,7 @@ def make_input(points: int, queries: int, joints: int) -> dict[str, np.ndarray]:
     given = {"points": rng.uniform(-1, 1, (2, points, 3)), "normals": normals, "query": rng.uniform(-1, 1, (2, queries, 3)),
              "query_normals": query_normals / np.linalg.norm(query_normals, axis=-1, keepdims=True),
              "pull_initial": rng.normal(size=(2, joints, 3)), "pull_joints": rng.normal(size=(2, joints, 3)),
-             "pull_skin": rng.normal(size=(2, queries, joints))}
+             "pull_skin": rng.normal(size=(2, queries, joints)), "pull_error": rng.normal(size=(2, joints))}
     return {name: np.float32(value) for name, value in given.items()}
 
 
@@ -43,10 +44,10 @@ def answer_of_jittor(folder, given) -> dict[str, np.ndarray]:
     model = build_model(config)
     fill(model, params, str(folder))
     rig = model(*(jt.array(given[name]) for name in ("points", "normals", "query", "query_normals")))
-    total = sum((part * jt.array(given[f"pull_{name}"])).sum() for name, part in zip(("initial", "joints", "skin"), rig))
+    total = sum((part * jt.array(given[f"pull_{name}"])).sum() for name, part in zip(PARTS, rig))
     named = dict(model.named_parameters())
     grads = jt.grad(total, list(named.values()))
-    return {**{name: part.numpy() for name, part in zip(("initial", "joints", "skin"), rig)},
+    return {**{name: part.numpy() for name, part in zip(PARTS, rig)},
             **{f"gradient/{name}": grad.numpy() for name, grad in zip(named, grads)}}
 
 
@@ -67,7 +68,7 @@ def test_same_rig_and_same_gradients(which, tmp_path):
     given = make_input(*{"released": (1024, 300), "tiny": (128, 64), "base": (2048, 200)}[which], 52)
     ours, theirs = answer_of_jittor(folder, given), answer_of_torch(folder, given, tmp_path)
     assert ours.keys() == theirs.keys()
-    for name in ("initial", "joints", "skin"):
+    for name in PARTS:
         np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=1e-4, err_msg=name)
     norm = np.sqrt(sum(np.square(value).sum() for name, value in theirs.items() if name.startswith("gradient/")))
     for name in ours:

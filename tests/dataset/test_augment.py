@@ -12,7 +12,7 @@ from figures import capsule_man  # noqa: E402
 
 from dataset.asset import check  # noqa: E402
 from dataset.augment import (FINETUNE, JOINT_LIMITS, PRETRAIN, BoneStretch, Clutter, Draw, Jitter, Mirror, Mix, MocapPose,  # noqa: E402
-                             NormalDropout, PointDensity, RandomPose, RestPose, Rotate, mirror)
+                             NormalDropout, PointDensity, RandomPose, RestPose, Rotate, Tilt, mirror)
 from dataset.format import BODY_NAMES, FULL_NAMES, skeleton  # noqa: E402
 from dataset.body import Body  # noqa: E402
 from dataset.pipeline import pose_sample  # noqa: E402
@@ -50,7 +50,7 @@ def test_a_whole_mix_keeps_them_too():
     rng = np.random.default_rng(1)
     light = replace(MAN, vertices_V3=MAN.vertices_V3[:9], skin_VJ=MAN.skin_VJ[:9], normals_V3=None, faces_F3=None)
     draws = [FINETUNE(light, rng) for _ in range(2000)]
-    for share, count in ((.15, sum(d.basis_J44 is None for d in draws)), (.2, sum(d.turn_33 is not None for d in draws)),
+    for share, count in ((.15, sum(d.basis_J44 is None for d in draws)), (.2, sum(not d.upright for d in draws)), (.6, sum(d.turn_33 is not None for d in draws)),
                          (.5, sum(d.mirrored for d in draws)), (.5, sum(d.stretch_J34 is not None for d in draws))):
         assert abs(count - 2000 * share) < 5 * np.sqrt(2000 * share * (1 - share))
 
@@ -130,6 +130,23 @@ def test_fast_path_equals_exact_one():
             same = np.flatnonzero(d[n] < 3e-6)
             gap = [np.abs(posed.normals_N3[n] - exact.normals_V3[v]).max() + np.abs(posed.skin_NJ[n] - exact.skin_VJ[v]).max() for v in same]
             assert min(gap) < 1e-4, name
+
+
+def test_tilt_stays_upright_and_turns_both_ways():
+    rng = np.random.default_rng(3)
+    draws = [Tilt(1.0)(Draw(MAN), rng) for _ in range(2000)]
+    assert all(d.upright for d in draws) and Draw(MAN).upright
+    up_3 = np.stack([d.turn_33[:, 2] for d in draws])
+    lean = np.degrees(np.arccos(np.clip(up_3[:, 2], -1, 1)))
+    assert 14.5 < lean.max() <= 15 + 1e-6
+    yaw = np.degrees([np.arctan2(d.turn_33[1, 0], d.turn_33[0, 0]) for d in draws])
+    assert -32 < yaw.min() < -28 and 28 < yaw.max() < 32 and abs(yaw.mean()) < 2
+    np.testing.assert_allclose(up_3[:, :2].mean(0), 0, atol=0.02)
+
+
+def test_upright_ends_at_35_degrees():
+    turned = [Draw(MAN, turn_33=rotvec_to_matrix(np.radians([0.0, angle, 0.0]))).upright for angle in (-34.9, 34.9, 35.1, 180.0)]
+    assert turned == [True, True, False, False]
 
 
 def test_rotation_is_so3_or_about_the_vertical():

@@ -45,7 +45,7 @@ def test_shapes_types_and_the_box():
         for batch in first(data(joints=joints), 5):
             shapes = {key: value.shape for key, value in batch.items() if key != "asset"}
             assert shapes == {"points": (4, 128, 3), "normals": (4, 128, 3), "has_normals": (4,), "joints": (4, joints, 3),
-                              "joint_mask": (4, joints), "skin": (4, 128, joints), "skin_mask": (4,)}
+                              "joint_mask": (4, joints), "skin": (4, 128, joints), "skin_mask": (4,), "upright": (4,)}
             assert all(value.dtype == np.float32 and np.isfinite(value).all() for key, value in batch.items() if key != "asset")
             assert np.abs(batch["points"]).max() < 1.03      # jitter may lean out a little
             given = batch["has_normals"] > 0

@@ -26,7 +26,7 @@ def network(joints=52, **change):
 
 
 def rig_of(model, points, normals):
-    return [part.numpy() for part in model(jt.array(points), jt.array(normals))]
+    return [part.numpy() for part in model(jt.array(points), jt.array(normals)) if part is not None]
 
 
 def batch_for(points, normals, joints=52, seed=3):
@@ -35,7 +35,8 @@ def batch_for(points, normals, joints=52, seed=3):
     turn = np.linalg.qr(rng.normal(size=(len(points), joints, 3, 3)))[0].astype("float32")
     return {"points": points, "normals": normals, "query": points[:, :QUERIES], "query_normals": normals[:, :QUERIES], "skin": skin,
             "joints": rng.uniform(-1, 1, size=(len(points), joints, 3)).astype("float32"), "rotations": turn,
-            "joint_mask": np.ones((len(points), joints), "float32"), "skin_mask": np.ones(len(points), "float32")}
+            "joint_mask": np.ones((len(points), joints), "float32"), "skin_mask": np.ones(len(points), "float32"),
+            "upright": np.ones(len(points), "float32")}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,8 @@ def model():
 
 @pytest.mark.parametrize("joints", [22, 52])
 def test_shapes_and_weights(joints):
-    initial, refined, skin = rig_of(network(joints), *cloud())
+    initial, refined, skin, expected = rig_of(network(joints), *cloud())
+    assert expected.shape == (2, joints) and (expected > 0).all()
     assert initial.shape == refined.shape == (2, joints, 3) and skin.shape == (2, POINTS, joints)
     assert all(np.isfinite(part).all() for part in (initial, refined, skin))
     assert (skin >= 0).all()
@@ -84,16 +86,16 @@ def test_skin_does_not_bend_the_joints(model):
 def test_permuting_points_permutes_weights_and_keeps_joints(model):
     points, normals = cloud()
     order = np.random.default_rng(5).permutation(POINTS)
-    _, joints, skin = rig_of(model, points, normals)
-    _, joints_moved, skin_moved = rig_of(model, points[:, order], normals[:, order])
+    _, joints, skin, _ = rig_of(model, points, normals)
+    _, joints_moved, skin_moved, _ = rig_of(model, points[:, order], normals[:, order])
     np.testing.assert_allclose(joints_moved, joints, atol=2e-5)
     np.testing.assert_allclose(skin_moved, skin[:, order], atol=2e-5)
 
 
 def test_batch_mates_do_not_matter(model):
     points, normals = cloud(batch=3)
-    _, joints, skin = rig_of(model, points, normals)
-    _, alone, skin_alone = rig_of(model, points[1:2], normals[1:2])
+    _, joints, skin, _ = rig_of(model, points, normals)
+    _, alone, skin_alone, _ = rig_of(model, points[1:2], normals[1:2])
     np.testing.assert_allclose(alone[0], joints[1], atol=1e-5)
     np.testing.assert_allclose(skin_alone[0], skin[1], atol=1e-5)
 
@@ -127,6 +129,7 @@ SWITCHES = {
     "plain MLP head": lambda c: replace(c, joint_head="mlp"),
     "no refinement": lambda c: replace(c, refine_depth=0),
     "no decoder attention": lambda c: replace(c, decoder=replace(c.decoder, use_attention=False)),
+    "no confidence": lambda c: replace(c, confidence=False),
     "no pair geometry": lambda c: replace(c, decoder=replace(c.decoder, use_pair_geometry=False)),
 }
 
@@ -136,7 +139,7 @@ def test_each_part_has_its_switch(name):
     jt.set_global_seed(1)
     full = tiny().network
     model = JointModel(SWITCHES[name](full))
-    initial, joints, skin = rig_of(model, *cloud())
+    initial, joints, skin = rig_of(model, *cloud())[:3]
     assert np.isfinite(joints).all() and np.isfinite(skin).all()
     shapes = {n: p.shape for n, p in model.named_parameters()}
     assert shapes != {n: p.shape for n, p in JointModel(full).named_parameters()}

@@ -23,8 +23,8 @@ def case():
     return {k: jt.array(v) for k, v in batch.items()}
 
 
-def parts_of(batch, joints, skin):
-    return {k: float(v.item()) for k, v in RigLoss(J, LossWeights())(Rig(joints, joints, skin), batch).items()}
+def parts_of(batch, joints, skin, expected=None):
+    return {k: float(v.item()) for k, v in RigLoss(J, LossWeights())(Rig(joints, joints, skin, expected), batch).items()}
 
 
 def test_truth_costs_nothing_but_its_entropy(case):
@@ -46,6 +46,30 @@ def test_masked_joints_do_not_count(case):
     case["joint_mask"] = jt.array(np.where(np.arange(J) == 5, 0, 1)[None].astype("float32"))
     parts = parts_of(case, jt.array(wrong), case["skin"])
     assert parts["refined"] < 2e-4 and parts["bone_length"] < 2e-4 and parts["posed"] == 0
+
+
+def test_confidence_by_hand_is_least_at_the_true_error(case):
+    joints, case["upright"] = case["joints"] + jt.array(np.array([0.3, 0, 0.4], "float32")), jt.ones(1)
+    cost = {e: parts_of(case, joints, case["skin"], jt.ones((1, J)) * e)["confidence"] for e in (0.25, 0.5, 1.0)}
+    assert cost[0.5] == pytest.approx(1 + np.log(0.5), rel=1e-4) and cost[1.0] == pytest.approx(0.5, rel=1e-4)
+    assert cost[0.5] < min(cost[0.25], cost[1.0])
+    assert "confidence" not in parts_of(case, joints, case["skin"])
+
+
+def test_of_a_turned_figure_only_the_confidence_learns(case):
+    joints, case["upright"] = case["joints"] + 0.5, jt.zeros(1)
+    other = jt.array(np.full((1, Q, J), 1 / J, "float32"))
+    parts = parts_of(case, joints, other, jt.ones((1, J)))
+    assert parts["confidence"] == pytest.approx(0.75 ** 0.5, rel=1e-4)
+    assert all(abs(value) < 1e-6 for name, value in parts.items() if name not in ("confidence", "total"))
+    assert parts_of(case, joints, other)["refined"] > 0.5  # without a confidence it learns joints in any orientation
+
+
+def test_no_gradient_of_the_confidence_reaches_the_joints(case):
+    joints, expected, case["upright"] = jt.array(case["joints"].numpy() + 0.5), jt.ones((1, J)) * 0.3, jt.ones(1)
+    part = RigLoss(J, LossWeights()).confidence_part(Rig(joints, joints, case["skin"], expected), case)
+    to_joints, to_expected = jt.grad(part, [joints, expected])
+    assert (to_joints.numpy() == 0).all() and (to_expected.numpy() != 0).all()
 
 
 def test_skin_mask(case):
