@@ -44,7 +44,7 @@ class TrainConfig:
 def tiny(joints: int = 52) -> TrainConfig:
     """Seconds on a CPU: for tests. Every part is present, all are small."""
     network = JointModelConfig(
-        joint_count=joints, refine_depth=1, token_width=16, token_neighbours=4,
+        joint_count=joints, confidence=True, refine_depth=1, token_width=16, token_neighbours=4,
         backbone=BackboneConfig(octaves=2, widths=(16, 16, 32), depths=(1, 1), neighbours=6, head_width=8, global_width=32),
         decoder=SkinDecoderConfig(local_neighbours=4, width=16, pair_width=4))
     return TrainConfig(network=network, pct=pct_model.tiny(joints),
@@ -55,13 +55,13 @@ def tiny(joints: int = 52) -> TrainConfig:
 
 def small(joints: int = 52) -> TrainConfig:
     """Trains on two CPU cores in hours."""
-    return TrainConfig(network=JointModelConfig(joint_count=joints), pct=pct_model.small(joints))
+    return TrainConfig(network=JointModelConfig(joint_count=joints, confidence=True), pct=pct_model.small(joints))
 
 
 def base(joints: int = 52) -> TrainConfig:
     """For one GPU: twice the width, four levels, 2048 points."""
     network = JointModelConfig(
-        joint_count=joints, refine_depth=3, token_width=256, token_neighbours=32,
+        joint_count=joints, confidence=True, refine_depth=3, token_width=256, token_neighbours=32,
         backbone=BackboneConfig(octaves=8, widths=(96, 192, 384, 512), depths=(2, 3, 3), neighbours=24, head_width=32,
                                 global_width=512),
         decoder=SkinDecoderConfig(local_neighbours=16, width=96, pair_width=32))
