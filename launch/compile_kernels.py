@@ -3,8 +3,8 @@
     python -m launch.compile_kernels
 
 Jittor compiles each operation at its first use and keeps it. Its kernels depend on types, numbers of axes and which axes have length
-1, never on other sizes, and on what is computed together; so two figures made here, rigged and forgotten, compile what every later
-file needs: a mesh with normals and a cloud without, each decoded in a first piece, a further one, and one of a single vertex.
+1, never on other sizes, and on what is computed together; so a few figures made here, rigged and forgotten, compile what every later
+file needs: meshes and clouds, with normals and without, each decoded in a first piece, a further one, and one of a single vertex.
 Letters: V vertices, F faces.
 """
 
@@ -48,13 +48,16 @@ def compiled_since(moment: float) -> set[Path]:
 def compile_all(checkpoint: Path) -> None:
     """Rig the figures with a checkpoint, as the predict door would, and keep nothing. Jittor has been started.
 
+    Each figure meets a network of its own, as a user's first file does: what is not computed yet when it comes is computed with it.
     Raises: FileNotFoundError or ValueError for a checkpoint that cannot be used.
     """
     from launch.predictor import Predictor, PredictorOptions
-    predictor = Predictor(checkpoint, PredictorOptions())
-    mesh = figure(2 * predictor.options.query_chunk + 1)
-    for asset in (mesh, replace(mesh, faces_F3=None, normals_V3=None)):
-        predictor.predict(asset)
+    for looks in (1, 2):  # more than two are computed like two
+        options = PredictorOptions(looks=looks)
+        mesh = figure(2 * options.query_chunk + 1)
+        cloud = replace(mesh, faces_F3=None)  # a mesh whose hands are not looked for is computed like it
+        for asset in (mesh, cloud, replace(cloud, normals_V3=None)):
+            Predictor(checkpoint, options).predict(asset)
 
 
 def main() -> int:

@@ -48,12 +48,14 @@ from launch.compile_kernels import CHECKPOINT, compile_all, figure, loaded_kerne
 from launch.predictor import Predictor, PredictorOptions
 compile_all(CHECKPOINT)
 before = loaded_kernels()
-predictor = Predictor(CHECKPOINT, PredictorOptions(looks=2))
-chunk = predictor.options.query_chunk
-for count in (3, 100, predictor.points, predictor.points + 1, chunk, chunk + 1, chunk + 2, 2 * chunk + 1):
-    mesh = figure(count)
-    for asset in (mesh, replace(mesh, normals_V3=None), replace(mesh, faces_F3=None, normals_V3=None), replace(mesh, faces_F3=None)):
-        predictor.predict(asset)
+for looks, hands in ((4, True), (1, True), (4, False)):
+    options = PredictorOptions(looks=looks, find_hands=hands)
+    for count in (3, 100, 1024, options.query_chunk + 1, options.query_chunk + 2, 2 * options.query_chunk):
+        mesh, predictor = figure(count), Predictor(CHECKPOINT, options)
+        for asset in (mesh, replace(mesh, faces_F3=None), replace(mesh, faces_F3=None, normals_V3=None), replace(mesh, normals_V3=None)):
+            predictor.predict(asset)
+            if count <= 1024:  # the first file of another network
+                Predictor(CHECKPOINT, options).predict(asset)
 print(len(before), sorted(path.name for path in loaded_kernels() - before))
 """
 
