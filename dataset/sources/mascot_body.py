@@ -191,7 +191,8 @@ def hand(plan: Plan, style: LimbStyle, wrist_radius: float) -> list[Shell]:
     if style.hand == "stump":
         return []
     if style.hand in ("ball", "rigid_ball"):
-        shell = ball(wrist_3 + 0.5 * b.hand * fore_3, np.array([0.55 * b.hand, b.hand_width, b.hand_width * 1.1]), plan.detail)
+        long = max(0.55 * b.hand, 0.8 * b.hand_width)
+        shell = ball(wrist_3 + 0.85 * long * fore_3, np.array([long, b.hand_width, b.hand_width * 1.1]), plan.detail)
         return [carried(shell, l_hand=1.0) if style.hand == "rigid_ball" else
                 bound(shell, weights.mitten_weights(shell.vertices_V3, plan.joints_J3))]
     if style.hand == "claw":
@@ -216,8 +217,8 @@ def _finger(plan: Plan, finger: str, fingers: int, back_3: np.ndarray) -> Shell:
     end_3 = last_3 + (0.55 if finger == "thumb" else 0.5) * (last_3 - first_3)
     along_K = spaced(count(9, plan.detail, 5), 0.6) * np.linalg.norm(end_3 - start_3)
     radius = b.hand_width * {0: 0.42, 2: 0.42, 3: 0.33, 4: 0.24}[fingers]
-    shell = sweep(start_3 + np.outer(along_K, _unit(end_3 - start_3)), rounded(along_K, np.linspace(1.1, 0.85, len(along_K)) * radius, 0.4, 1),
-                  count(10, plan.detail, 5), back_3)
+    radius_K = rounded(along_K, np.linspace(1.1, 0.85, len(along_K)) * radius, 0.4, 1)
+    shell = sweep(start_3 + np.outer(along_K, _unit(end_3 - start_3)), radius_K, count(10, plan.detail, 5), back_3)
     return bound(shell, weights.finger_weights(shell.along_V, along_K[-1], finger))
 
 
@@ -237,13 +238,20 @@ def leg(plan: Plan, style: LimbStyle) -> list[Shell]:
         shell = sweep(path_K3, radius_K, count(18, plan.detail, 6), power=style.power)
         shells = [bound(shell, weights.leg_weights(shell.along_V, inner, plan.joints_J3, b.leg_radius, plan.softness))]
     if style.trouser:
-        path_K3, along_K = _along([thigh_3 + [0, inner, 0], thigh_3, knee_3, ankle_3 * [1, 0.6, 1]], count(22, plan.detail, 8))
-        kept = along_K <= inner + style.trouser * knots[2]
-        t_K = np.clip((along_K[kept] - inner) / (style.trouser * knots[2]), 0, 1)
-        radius_K = np.interp(along_K[kept] - inner, knots, radius_3) * 1.1 + b.leg_radius * style.trouser_flare * t_K ** 2
-        shell = replace(sweep(path_K3[kept], rounded(along_K[kept], radius_K, 0.5, 0), count(18, plan.detail, 6)), inside=None)
-        shells.append(bound(shell, weights.leg_weights(shell.along_V, inner, plan.joints_J3, b.leg_radius, plan.softness)))
+        shells.append(_trouser(plan, style, inner, knots, radius_3))
     return shells + foot(plan, style, radius_3[2])
+
+
+def _trouser(plan: Plan, style: LimbStyle, inner: float, knots: np.ndarray, radius_3: np.ndarray) -> Shell:
+    """A tube around the leg from the thigh on, wider towards its open end."""
+    b, thigh_3, ankle_3 = plan.build, plan.at("l_upper_leg"), plan.at("l_foot")
+    path_K3, along_K = _along([thigh_3 + [0, inner, 0], thigh_3, plan.at("l_lower_leg"), ankle_3 * [1, 0.6, 1]], count(22, plan.detail, 8))
+    kept = along_K <= inner + style.trouser * knots[2]
+    path_K3, along_K = path_K3[kept], along_K[kept]
+    t_K = np.clip((along_K - inner) / (style.trouser * knots[2]), 0, 1)
+    radius_K = np.interp(along_K - inner, knots, radius_3) * 1.1 + b.leg_radius * style.trouser_flare * t_K ** 2
+    shell = replace(sweep(path_K3, rounded(along_K, radius_K, 0.5, 0), count(18, plan.detail, 6)), inside=None)
+    return bound(shell, weights.leg_weights(shell.along_V, inner, plan.joints_J3, b.leg_radius, plan.softness))
 
 
 def foot(plan: Plan, style: LimbStyle, ankle_radius: float) -> list[Shell]:
@@ -263,11 +271,12 @@ def foot(plan: Plan, style: LimbStyle, ankle_radius: float) -> list[Shell]:
     shell = sweep(path_K3, wide_K * round_K / b.foot_width, count(18, plan.detail, 7), (0, 1, 0), flat=high_K / wide_K, power=power)
     shell = replace(shell, vertices_V3=np.maximum(shell.vertices_V3, [-np.inf, 0.0, -np.inf]))
     shells = [bound(shell, weights.foot_weights(shell.vertices_V3, plan.joints_J3))]
-    if style.shoe == "boot":
-        knee_3 = plan.at("l_lower_leg")
-        path_K3 = ankle_3 + np.outer(np.linspace(-0.3, style.boot, count(9, plan.detail, 5)), knee_3 - ankle_3)
-        radius_K = 1.15 * ankle_radius * np.linspace(1.05, 1.3, len(path_K3))
-        shaft = replace(sweep(path_K3, radius_K, count(16, plan.detail, 6)), inside=None)
-        over_V = weights.smooth((shaft.vertices_V3[:, 1] - ankle_3[1]) / (1.2 * ankle_radius) + 0.5)
-        shells.append(bound(shaft, weights.spread(("l_foot", "l_lower_leg"), np.stack([1 - over_V, over_V], 1))))
-    return shells
+    return shells + ([_boot_shaft(plan, style, ankle_radius)] if style.shoe == "boot" else [])
+
+
+def _boot_shaft(plan: Plan, style: LimbStyle, ankle_radius: float) -> Shell:
+    ankle_3 = plan.at("l_foot")
+    path_K3 = ankle_3 + np.outer(np.linspace(-0.3, style.boot, count(9, plan.detail, 5)), plan.at("l_lower_leg") - ankle_3)
+    shaft = sweep(path_K3, 1.15 * ankle_radius * np.linspace(1.05, 1.3, len(path_K3)), count(16, plan.detail, 6))
+    over_V = weights.smooth((shaft.vertices_V3[:, 1] - ankle_3[1]) / (1.2 * ankle_radius) + 0.5)
+    return bound(replace(shaft, inside=None), weights.spread(("l_foot", "l_lower_leg"), np.stack([1 - over_V, over_V], 1)))

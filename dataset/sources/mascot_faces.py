@@ -110,13 +110,14 @@ def ears(surface: Surface, rng: np.random.Generator) -> list[Shell]:
 def horns(surface: Surface, rng: np.random.Generator) -> list[Shell]:
     """A bull's, a ram's, a goat's pair; a unicorn's; antlers; antennae with balls."""
     s = surface.size
-    kind = rng.choice(["bull", "ram", "goat", "unicorn", "antlers", "antennae", "one_antenna"], p=[0.25, 0.12, 0.18, 0.15, 0.1, 0.12, 0.08])
-    if kind in ("unicorn", "one_antenna"):
-        root_3 = surface.at(0, 1.0, rng.uniform(0.0, 0.6), 0.9)
-        way_3 = [0, 1, rng.uniform(-0.1, 0.7)]
-        thin = kind == "one_antenna"
-        spike = horn(surface, root_3, way_3, way_3, s * rng.uniform(0.6, 1.4), s * (0.05 if thin else rng.uniform(0.12, 0.25)), 0.9 * thin + 0.05)
-        return [spike, ball(spike.vertices_V3[-1], s * rng.uniform(0.1, 0.22), surface.detail)] if thin else [spike]
+    kind = rng.choice(["bull", "ram", "goat", "unicorn", "antlers", "antennae", "antenna"], p=[0.25, 0.12, 0.18, 0.15, 0.1, 0.12, 0.08])
+    if kind in ("unicorn", "antenna"):
+        root_3, way_3 = surface.at(0, 1.0, rng.uniform(0.0, 0.6), 0.9), [0, 1, rng.uniform(-0.1, 0.7)]
+        length = s * rng.uniform(0.6, 1.4)
+        if kind == "unicorn":
+            return [horn(surface, root_3, way_3, way_3, length, s * rng.uniform(0.12, 0.25))]
+        stalk = horn(surface, root_3, way_3, way_3, length, 0.05 * s, 0.9)
+        return [stalk, ball(stalk.vertices_V3[-1], s * rng.uniform(0.1, 0.22), surface.detail)]
     root_3 = surface.at(rng.uniform(0.35, 0.8), rng.uniform(0.7, 1.0), rng.uniform(-0.2, 0.4), 0.9)
     if kind == "antennae":
         stalk = horn(surface, root_3, [0.3, 1, 0.1], [0.8, 0.7, 0.3], s * rng.uniform(0.5, 1.2), 0.05 * s, 0.8)
@@ -126,42 +127,59 @@ def horns(surface: Surface, rng: np.random.Generator) -> list[Shell]:
         places = [beam.vertices_V3[int(share * len(beam.vertices_V3))] for share in (0.4, 0.7)]
         tines = [horn(surface, p, [0.2, 1, 0.7], [0, 1, 0.2], s * rng.uniform(0.3, 0.6), 0.08 * s, 0.2) for p in places]
         return [shell for part in (beam, *tines) for shell in surface.pair(part)]
-    way_3, towards_3 = {"bull": ([1, 0.3, 0], [0, 1, 0.2]), "ram": ([0.7, 0.7, -0.4], [0.6, -1, 0.6]), "goat": ([0.3, 1, 0], [0.3, 0.5, -1])}[kind]
+    way_3, towards_3 = {"bull": ([1, 0.3, 0], [0, 1, 0.2]), "ram": ([0.7, 0.7, -0.4], [0.6, -1, 0.6]),
+                        "goat": ([0.3, 1, 0], [0.3, 0.5, -1])}[kind]
     return surface.pair(horn(surface, root_3, way_3, towards_3, s * rng.uniform(0.4, 1.3), s * rng.uniform(0.1, 0.25), 0.05))
 
 
 def hair(surface: Surface, rng: np.random.Generator) -> list[Shell]:
     """A cap of hair, spikes, curls, a mane down the back, long hair, tails, a crest, a tuft."""
-    kind = rng.choice(["cap", "spikes", "curls", "mane", "long", "tails", "crest", "tuft"], p=[0.2, 0.14, 0.12, 0.14, 0.16, 0.1, 0.06, 0.08])
-    s, shells = surface.size, []
-    if kind in ("cap", "long", "tails"):
-        shells.append(_hair_cap(surface, rng))
+    kinds = {"cap": 0.2, "spikes": 0.14, "curls": 0.12, "mane": 0.14, "long": 0.16, "tails": 0.1, "crest": 0.06, "tuft": 0.08}
+    kind = rng.choice(list(kinds), p=list(kinds.values()))
+    if kind == "cap":
+        return [_hair_cap(surface, rng)]
     if kind == "long":
-        t_K = spaced(count(14, surface.detail, 6), 0.4)
-        length = s * rng.uniform(1.5, 4.0)
-        path_K3 = surface.at(0, 0.9, -0.6, 0.95) + np.outer(t_K * length, [0, -1, -rng.uniform(0.0, 0.3)])
-        wide_K = surface.radii_3[0] * rng.uniform(0.8, 1.25) * (1 + rng.uniform(-0.3, 0.4) * t_K)
-        shells.append(sweep(path_K3, rounded(t_K * length, wide_K, 0.6, 0.5), count(20, surface.detail, 8), FORWARD, rng.uniform(0.2, 0.55)))
-    elif kind == "tails":
-        root_3 = surface.at(rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.7), -0.4, 0.95)
-        tail = horn(surface, root_3, [1, 0.4, -0.2], [0.1, -1, -0.1], s * rng.uniform(1, 3.5), s * rng.uniform(0.15, 0.35), 0.2, 1, 0.8)
-        shells += surface.pair(tail) if rng.random() < 0.7 else [horn(
-            surface, surface.at(0, 0.6, -1), [0, 0.5, -1], [0, -1, -0.1], s * rng.uniform(1, 3.5), s * rng.uniform(0.15, 0.35), 0.2, 1, 0.8)]
-    elif kind in ("spikes", "curls"):
-        for _ in range(rng.integers(8, 18)):
-            x, y, z = rng.normal(size=3) * [0.9, 0.4, 0.8] + [0, 0.9, -0.35]
-            at_3 = surface.at(x, y, z, 0.92)
-            way_3 = (at_3 - surface.centre_3) / s
-            shells.append(ball(at_3, s * rng.uniform(0.2, 0.45), surface.detail) if kind == "curls" else
-                          horn(surface, at_3, way_3, way_3 + [0, rng.uniform(-0.6, 0.6), -0.2], s * rng.uniform(0.4, 1.0), s * 0.28))
-    elif kind in ("mane", "crest"):
-        turns = np.linspace(0.2, -0.75 if kind == "mane" else -0.1, rng.integers(5, 9)) * np.pi + 0.4 * np.pi
-        size = s * rng.uniform(0.22, 0.5)
-        shells += [ball(surface.at(0, np.sin(a), np.cos(a), 1.02), size * np.array([0.6 if kind == "crest" else 1, 1, 1]) * rng.uniform(0.8, 1.2),
-                        surface.detail) for a in turns]
-    elif kind == "tuft":
-        shells += [horn(surface, surface.at(x, 1, 0.1, 0.9), [0.6 * x, 1, 0.2], [x, 0.4, rng.uniform(-1, 1)], s * rng.uniform(0.4, 0.9), 0.14 * s)
-                   for x in (-0.2, 0.0, 0.2)]
+        return [_hair_cap(surface, rng), _long_hair(surface, rng)]
+    if kind == "tails":
+        return [_hair_cap(surface, rng), *_hair_tails(surface, rng)]
+    return _tufts(surface, kind, rng)
+
+
+def _long_hair(surface: Surface, rng: np.random.Generator) -> Shell:
+    """A thick curtain down the back."""
+    place_K = spaced(count(14, surface.detail, 6), 0.4)
+    length = surface.size * rng.uniform(1.5, 4.0)
+    path_K3 = surface.at(0, 0.9, -0.6, 0.95) + np.outer(place_K * length, [0, -1, -rng.uniform(0.0, 0.3)])
+    wide_K = surface.radii_3[0] * rng.uniform(0.8, 1.25) * (1 + rng.uniform(-0.3, 0.4) * place_K)
+    return sweep(path_K3, rounded(place_K * length, wide_K, 0.6, 0.5), count(20, surface.detail, 8), FORWARD, rng.uniform(0.2, 0.55))
+
+
+def _hair_tails(surface: Surface, rng: np.random.Generator) -> list[Shell]:
+    """A ponytail, or one on either side."""
+    length, radius = surface.size * rng.uniform(1, 3.5), surface.size * rng.uniform(0.15, 0.35)
+    if rng.random() < 0.3:
+        return [horn(surface, surface.at(0, 0.6, -1), [0, 0.5, -1], [0, -1, -0.1], length, radius, 0.2, 1, 0.8)]
+    root_3 = surface.at(rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.7), -0.4, 0.95)
+    return surface.pair(horn(surface, root_3, [1, 0.4, -0.2], [0.1, -1, -0.1], length, radius, 0.2, 1, 0.8))
+
+
+def _tufts(surface: Surface, kind: str, rng: np.random.Generator) -> list[Shell]:
+    """Many small things: curls or spikes all over, a mane or a crest along the middle, three strands on top."""
+    s, shells = surface.size, []
+    if kind in ("mane", "crest"):
+        turns = np.linspace(0.6, -0.35 if kind == "mane" else 0.3, rng.integers(5, 9)) * np.pi
+        radii_3 = s * rng.uniform(0.22, 0.5) * np.array([0.6 if kind == "crest" else 1.0, 1, 1])
+        return [ball(surface.at(0, np.sin(a), np.cos(a), 1.02), radii_3 * rng.uniform(0.8, 1.2), surface.detail) for a in turns]
+    if kind == "tuft":
+        roots = {x: surface.at(x, 1, 0.1, 0.9) for x in (-0.2, 0.0, 0.2)}
+        return [horn(surface, at_3, [0.6 * x, 1, 0.2], [x, 0.4, rng.uniform(-1, 1)], s * rng.uniform(0.4, 0.9), 0.14 * s)
+                for x, at_3 in roots.items()]
+    for _ in range(rng.integers(8, 18)):
+        x, y, z = rng.normal(size=3) * [0.9, 0.4, 0.8] + [0, 0.9, -0.35]
+        at_3 = surface.at(x, y, z, 0.92)
+        way_3 = (at_3 - surface.centre_3) / s
+        shells.append(ball(at_3, s * rng.uniform(0.2, 0.45), surface.detail) if kind == "curls" else
+                      horn(surface, at_3, way_3, way_3 + [0, rng.uniform(-0.6, 0.6), -0.2], s * rng.uniform(0.4, 1.0), s * 0.28))
     return shells
 
 
@@ -176,12 +194,14 @@ def _hair_cap(surface: Surface, rng: np.random.Generator) -> Shell:
 
 def hat(surface: Surface, rng: np.random.Generator) -> list[Shell]:
     """Caps, top hats, cones, crowns, beanies, helmets, mushroom caps, halos, headphones."""
-    kinds = ["cap", "tall", "cone", "crown", "beanie", "helmet", "mushroom", "halo", "headphones"]
-    kind = rng.choice(kinds, p=[0.2, 0.12, 0.13, 0.1, 0.12, 0.15, 0.07, 0.04, 0.07])
+    kinds = {"cap": 0.2, "tall": 0.12, "cone": 0.13, "crown": 0.1, "beanie": 0.12, "helmet": 0.15, "mushroom": 0.07, "halo": 0.04,
+             "phones": 0.07}
+    kind = rng.choice(list(kinds), p=list(kinds.values()))
     s, radii_3 = surface.size, surface.radii_3
     if kind == "helmet":
-        return [ball(surface.centre_3 + [0, 0.05 * s, 0], radii_3 * rng.uniform(1.12, 1.5), 1.5 * surface.detail, rng.choice([2.0, 4.0], p=[0.75, 0.25]))]
-    if kind == "headphones":
+        power = rng.choice([2.0, 4.0], p=[0.75, 0.25])
+        return [ball(surface.centre_3 + [0, 0.05 * s, 0], radii_3 * rng.uniform(1.12, 1.5), 1.5 * surface.detail, power)]
+    if kind == "phones":
         turns = np.linspace(0, np.pi, count(14, surface.detail, 7))
         band = surface.centre_3 + np.stack([np.cos(turns) * radii_3[0] * 1.1, np.sin(turns) * radii_3[1] * 1.1, 0 * turns], 1)
         cup = ball(surface.at(1, 0, 0, 1.05), s * rng.uniform(0.3, 0.5) * np.array([0.45, 1, 1]), surface.detail)
@@ -190,23 +210,31 @@ def hat(surface: Surface, rng: np.random.Generator) -> list[Shell]:
         turns = np.linspace(0, 2 * np.pi, 25)
         path_K3 = surface.at(0, 1, 0, 1.3) + s * 0.6 * np.stack([np.cos(turns), 0 * turns, np.sin(turns)], 1)
         return [sweep(path_K3, np.full(25, 0.09 * s), 8, UP)]
+    return _lathed_hat(surface, kind, rng)
+
+
+def _lathed_hat(surface: Surface, kind: str, rng: np.random.Generator) -> list[Shell]:
+    """A hat turned about the vertical, with its brim, peak, spikes or bobble."""
+    s, radii_3 = surface.size, surface.radii_3
     brim, tall = rng.uniform(1.3, 2.1), rng.uniform(0.7, 1.8)
-    # rows of (height above the rim in radii, half width in radii)
-    profile = {"cap": [(0, 1.04), (0.3, 1.03), (0.6, 0.85), (0.78, 0.5), (0.85, 0.1)], "beanie": [(0, 1.12), (0.2, 1.12), (0.25, 1.02), (0.7, 0.8), (0.95, 0.2)],
+    # rows of (height above the rim, half width) in radii
+    profile = {"cap": [(0, 1.04), (0.3, 1.03), (0.6, 0.85), (0.78, 0.5), (0.85, 0.1)],
+               "beanie": [(0, 1.12), (0.2, 1.12), (0.25, 1.02), (0.7, 0.8), (0.95, 0.2)],
                "tall": [(0, 0.7), (0.0, brim), (0.08, brim), (0.1, 0.8), (tall, 0.85), (tall + 0.02, 0.1)],
                "cone": [(0, 0.7), (0.0, brim), (0.08, brim), (0.1, 0.9), (0.5 * tall, 0.5), (1.3 * tall, 0.05)],
                "crown": [(0, 0.75), (0, 0.8), (0.45, 0.9), (0.45, 0.8), (0.1, 0.7)],
                "mushroom": [(-0.15, 0.6), (-0.2, brim), (0.0, 1.05 * brim), (0.5, 0.8 * brim), (0.8, 0.3 * brim)]}[kind]
-    height_K, wide_K = np.repeat(np.array(profile), 1, axis=0).T
-    rim = surface.centre_3[1] + radii_3[1] * rng.uniform(0.25, 0.6)
-    shape = loft(rim + height_K * radii_3[1], wide_K * radii_3[0], wide_K * radii_3[2], count(22, surface.detail, 8), 2.0, surface.centre_3[2])
+    height_K, wide_K = np.array(profile).T
+    middle_3 = surface.centre_3 + [0, radii_3[1] * rng.uniform(0.25, 0.6), 0]
+    round_count = count(22, surface.detail, 8)
+    shape = loft(middle_3[1] + height_K * radii_3[1], wide_K * radii_3[0], wide_K * radii_3[2], round_count, middle_K=middle_3[2])
     shells = [replace(shape, inside=None)]
     if kind == "cap":
         back = -1.0 if rng.random() < 0.2 else 1.0
-        shells.append(ball(np.array([0, rim, surface.centre_3[2] + back * 1.15 * radii_3[2]]), radii_3 * [0.8, 0.07, 0.6], surface.detail))
-    if kind == "crown":
-        shells += [horn(surface, np.array([radii_3[0] * 0.85 * np.sin(a), rim + 0.4 * radii_3[1], surface.centre_3[2] + radii_3[2] * 0.85 * np.cos(a)]),
-                        UP, UP, 0.4 * s, 0.2 * s) for a in np.arange(0, 6.2, 1.05)]
-    if kind == "beanie" and rng.random() < 0.5:
-        shells.append(ball(np.array([0, rim + 1.0 * radii_3[1], surface.centre_3[2]]), 0.25 * s, surface.detail))
+        shells.append(ball(middle_3 + [0, 0, back * 1.15 * radii_3[2]], radii_3 * [0.8, 0.07, 0.6], surface.detail))
+    elif kind == "crown":
+        spikes = [middle_3 + radii_3 * [0.85 * np.sin(a), 0.4, 0.85 * np.cos(a)] for a in np.arange(0, 6.2, 1.05)]
+        shells += [horn(surface, at_3, UP, UP, 0.4 * s, 0.2 * s) for at_3 in spikes]
+    elif kind == "beanie" and rng.random() < 0.5:
+        shells.append(ball(middle_3 + [0, radii_3[1], 0], 0.25 * s, surface.detail))
     return shells

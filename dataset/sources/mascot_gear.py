@@ -115,8 +115,9 @@ def tail(plan: Plan, rng: np.random.Generator) -> list[Shell]:
                  "hanging": 0.08 + rng.uniform(0.05, 0.16) * np.sin(np.pi * t_K ** 0.8), "fan": 0.08 + 0.35 * t_K}[kind]
     path_K3 = arc(root_3, way_3, towards_3, length, rows)
     path_K3[:, 1] = np.maximum(path_K3[:, 1], 0.3 * profile_K * length)
-    shell = sweep(path_K3, rounded(t_K * length, profile_K * length, 0.3, 1.0), count(14, plan.detail, 6), (1.0, 0.1, 0.0) if abs(sway) < 0.2 else UP,
-                  0.15 if kind == "fan" else 1.0)
+    across = (1.0, 0.1, 0.0) if abs(sway) < 0.2 else UP
+    radius_K = rounded(t_K * length, profile_K * length, 0.3, 1.0)
+    shell = sweep(path_K3, radius_K, count(14, plan.detail, 6), across, 0.15 if kind == "fan" else 1.0)
     return [carried(shell, hips=1.0)]
 
 
@@ -154,17 +155,11 @@ def prop(plan: Plan, rng: np.random.Generator) -> list[Shell]:
     grip_3 = wrist_3 + 0.5 * b.hand * fore_3
     kind = rng.choice(["stick", "sword", "shield", "balloon", "ball", "bag"])
     if kind in ("stick", "sword"):
-        way_3 = front_3 + rng.uniform(-0.3, 1.2) * back_3
-        way_3 /= np.linalg.norm(way_3)
-        length, low = rng.uniform(0.25, 0.8), rng.uniform(0.05, 0.5)
-        t_K = np.array([-0.02, 0, 0.1, 0.12, 0.14, 0.5, 0.97, 1.0])
-        radius_K = 0.018 * (np.array([0.3, 1, 1, 1, 1, 1, 1, 0.3]) if kind == "stick" else np.array([0.5, 0.8, 0.8, 3.5, 2.0, 1.8, 1.5, 0.1]))
-        shells = [sweep(grip_3 + np.outer((t_K - (low if kind == "stick" else 0.06)) * length, way_3), radius_K, 8, fore_3, 1.0 if kind == "stick" else 0.4)]
-        if kind == "stick" and rng.random() < 0.5:
-            shells.append(ball(grip_3 + (1 - low) * length * way_3, rng.uniform(0.03, 0.07), plan.detail))
+        shells = _staff(plan, kind == "sword", grip_3, front_3 + rng.uniform(-0.3, 1.2) * back_3, rng)
     elif kind == "shield":
         path_K3 = grip_3 + np.outer(np.array([0.0, 0.01, 0.025]), front_3)
-        shells = [sweep(path_K3, rng.uniform(0.1, 0.22) * np.array([0.9, 1, 0.9]), count(20, plan.detail, 8), back_3, rng.uniform(0.8, 1.4), rng.choice([2.0, 4.0]))]
+        radius_K, tall = rng.uniform(0.1, 0.22) * np.array([0.9, 1, 0.9]), rng.uniform(0.8, 1.4)
+        shells = [sweep(path_K3, radius_K, count(20, plan.detail, 8), back_3, tall, rng.choice([2.0, 4.0]))]
     elif kind == "balloon":
         high = rng.uniform(0.15, 0.4)
         string = sweep(grip_3 + np.outer(np.linspace(-0.1, 1, 6) * high, UP), np.full(6, 0.005), 5)
@@ -173,3 +168,16 @@ def prop(plan: Plan, rng: np.random.Generator) -> list[Shell]:
         drop = -0.02 if kind == "ball" else rng.uniform(0.08, 0.15)
         shells = [ball(grip_3 - drop * UP, rng.uniform(0.04, 0.1) * np.array([1, 1, 0.8]), plan.detail, 2.0 if kind == "ball" else 4.0)]
     return [carried(replace(s, inside=None), l_hand=1.0) for s in shells]
+
+
+def _staff(plan: Plan, sword: bool, grip_3: np.ndarray, way_3: np.ndarray, rng: np.random.Generator) -> list[Shell]:
+    """A sword from its pommel, or a stick held somewhere, sometimes with a ball at its end."""
+    way_3 = way_3 / np.linalg.norm(way_3)
+    length, low = rng.uniform(0.25, 0.8), 0.06 if sword else rng.uniform(0.05, 0.5)
+    place_K = np.array([-0.02, 0, 0.1, 0.12, 0.14, 0.5, 0.97, 1.0])
+    radius_K = 0.018 * np.array([0.5, 0.8, 0.8, 3.5, 2.0, 1.8, 1.5, 0.1] if sword else [0.3, 1, 1, 1, 1, 1, 1, 0.3])
+    path_K3 = grip_3 + np.outer((place_K - low) * length, way_3)
+    shells = [sweep(path_K3, radius_K, 8, np.cross(way_3, [0.6, 0.64, 0.48]), 0.4 if sword else 1.0)]
+    if not sword and rng.random() < 0.5:
+        shells.append(ball(grip_3 + (1 - low) * length * way_3, rng.uniform(0.03, 0.07), plan.detail))
+    return shells

@@ -184,12 +184,13 @@ def draw_build(family: str, ranges: Ranges, body_is_head: bool, arms: tuple[ArmP
     """One build of a family. The arms' poses are eased where the trunk or the head would be in their way."""
     draw = rng.uniform
     crotch = draw(*ranges.legs)
-    head = 0.0 if body_is_head else min(draw(*ranges.head), 0.88 - crotch)
+    head = 0.0 if body_is_head else min(draw(*ranges.head), 0.86 - crotch)
     chin = 1.0 - head
     sunk = draw(0.0, 0.12) if rng.random() < 0.75 else -draw(0.0, 0.12)           # into the trunk, or a neck between
     top = 1.0 if body_is_head else crotch + (chin - crotch) * (1 + sunk)
     tall = top - crotch
-    width = float(np.clip(tall * draw(*ranges.trunk_width), 0.055, 0.36))
+    head_width = head * draw(*ranges.head_width)
+    width = float(np.clip(tall * draw(*ranges.trunk_width), max(0.055, 0.3 * head_width), 0.36))
     trunk, trunk_power = _draw_trunk(ranges.boxy, body_is_head, rng)
     arm_radius = float(np.clip(tall * draw(*ranges.arm_girth), 0.014, 0.085)) * (0.7 if body_is_head else 1.0)
     low = (0.32, 0.42) if trunk.waist else (0.28, 0.5)      # under the neck where there is one
@@ -199,7 +200,6 @@ def draw_build(family: str, ranges: Ranges, body_is_head: bool, arms: tuple[ArmP
     u = shoulder - thigh
     head_joint = shoulder + u * draw(0.27, 0.36) if body_is_head else max(chin + head * draw(0.03, 0.1), shoulder + 0.14 * u)
     arm = float(np.clip(u * draw(*ranges.arm), 0.07, 0.46))
-    head_width = head * draw(*ranges.head_width)
     # legs: under the trunk, apart enough not to melt into one another
     thigh_x = width * draw(0.4, 0.62) * (0.75 if body_is_head else 1.0)
     leg_radius = min(thigh_x * draw(*ranges.leg_girth), 0.32 * crotch + 0.02)
@@ -246,7 +246,8 @@ def _eased(b: Build, pose: ArmPose) -> ArmPose:
         start_3 = np.array([shoulder_x(b), b.shoulder, 0.0])
         elbow_3 = start_3 + b.elbow * b.arm * upper_3
         wrist_3 = elbow_3 + (1 - b.elbow) * b.arm * fore_3 + b.hand * 0.5 * fore_3
-        if all(p[0] > b.half_width(np.clip(p[1], b.crotch, b.top)) + 0.6 * b.arm_radius for p in (0.5 * (elbow_3 + start_3), elbow_3, wrist_3)):
+        arm_P3 = np.array([0.5 * (elbow_3 + start_3), elbow_3, wrist_3])
+        if (arm_P3[:, 0] > b.half_width(np.clip(arm_P3[:, 1], b.crotch, b.top)) + 0.6 * b.arm_radius).all():
             return pose
         pose = replace(pose, down=pose.down - 5)
     return replace(pose, down=max(pose.down, -15.0))

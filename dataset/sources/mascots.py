@@ -58,15 +58,15 @@ class Family:
 FAMILIES = {
     "toy": Family(0.2),
     "chibi": Family(0.17, Ranges(head=(0.38, 0.65), legs=(0.12, 0.28), trunk_width=(0.35, 0.75)), hair=0.55, hat=0.3),
-    "blob": Family(0.13, Ranges(legs=(0.12, 0.4), trunk_width=(0.2, 0.42), arm=(0.5, 1.3), arm_girth=(0.03, 0.11)), body_is_head=True, eyes=0.75,
-                   hair=0.1, hat=0.15, robe=0.0, sleeve=0.1, noodle=0.25, cape=0.05, pads=0.03),
-    "beast": Family(0.2, Ranges(head=(0.25, 0.5), legs=(0.14, 0.4), trunk_width=(0.35, 0.72)), snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3,
-                    hat=0.12, tail=0.85, wings=0.1, sleeve=0.15, trouser=0.2),
-    "robot": Family(0.09, Ranges(head=(0.12, 0.45), legs=(0.15, 0.5), boxy=0.75), snout=0.05, ears=0.1, horns=0.25, hair=0.03, hat=0.15, tail=0.03,
-                    segments=0.5, pads=0.35, pack=0.25, cuff=0.35, big_feet=0.6),
+    "blob": Family(0.13, Ranges(legs=(0.12, 0.4), trunk_width=(0.2, 0.42), arm=(0.5, 1.3), arm_girth=(0.03, 0.11)),
+                   body_is_head=True, eyes=0.75, hair=0.1, hat=0.15, robe=0.0, sleeve=0.1, noodle=0.25, cape=0.05, pads=0.03),
+    "beast": Family(0.2, Ranges(head=(0.25, 0.5), legs=(0.14, 0.4), trunk_width=(0.35, 0.72)),
+                    snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3, hat=0.12, tail=0.85, wings=0.1, sleeve=0.15, trouser=0.2),
+    "robot": Family(0.09, Ranges(head=(0.12, 0.45), legs=(0.15, 0.5), boxy=0.75), snout=0.05, ears=0.1, horns=0.25, hair=0.03,
+                    hat=0.15, tail=0.03, segments=0.5, pads=0.35, pack=0.25, cuff=0.35, big_feet=0.6),
     "robed": Family(0.09, Ranges(head=(0.12, 0.35), legs=(0.3, 0.55)), robe=1.0, cape=0.25, sleeve=0.7, hat=0.4, hair=0.4),
-    "figure": Family(0.12, Ranges(head=(0.1, 0.22), legs=(0.4, 0.6), trunk_width=(0.26, 0.5), arm=(0.9, 1.6), arm_girth=(0.06, 0.2)), hair=0.45,
-                     trouser=0.5, sleeve=0.4),
+    "figure": Family(0.12, Ranges(head=(0.1, 0.22), legs=(0.4, 0.6), trunk_width=(0.26, 0.5), arm=(0.9, 1.6), arm_girth=(0.06, 0.2)),
+                     hair=0.45, trouser=0.5, sleeve=0.4),
 }
 
 
@@ -204,7 +204,7 @@ def _limb_style(kind: Family, rng: np.random.Generator) -> body.LimbStyle:
     if arms == "segments":
         hands |= {"claw": 0.5, "stump": 0.0}
     hand = rng.choice(list(hands), p=np.array(list(hands.values())) / sum(hands.values()))
-    shoe = rng.choice(["sneaker", "boot", "block"]) if rng.random() < kind.big_feet else rng.choice(["shoe", "paw", "stub"], p=[0.6, 0.28, 0.12])
+    shoe = rng.choice(["sneaker", "boot", "block"] if rng.random() < kind.big_feet else ["shoe"] * 5 + ["paw"] * 2 + ["stub"])
     loose = lambda p: rng.choice([rng.uniform(0.25, 0.6), rng.uniform(0.8, 0.98)]) if rng.random() < p else 0.0  # noqa: E731
     flare = lambda: rng.uniform(0, 0.25) if rng.random() < 0.6 else rng.uniform(0.3, 1.2)  # noqa: E731
     return body.LimbStyle(
