@@ -45,9 +45,11 @@ class SparseSkin:
         start_M, count_M = self.start_V.take(vertex_M), self.count_V.take(vertex_M).astype(np.int32)
         if wanted_M is not None:
             count_M *= wanted_M
-        stop_M = np.cumsum(count_M, dtype=np.int32)
-        entry_E = np.arange(stop_M[-1] if len(stop_M) else 0) + np.repeat(start_M - (stop_M - count_M), count_M)
-        return SparseRows(np.concatenate([[np.int32(0)], stop_M]), count_M, self.joint_E.take(entry_E).astype(np.int32),
+        bound_M1 = np.zeros(len(count_M) + 1, np.int32)
+        count_M.cumsum(out=bound_M1[1:])
+        entry_E = (start_M - bound_M1[:-1]).repeat(count_M)
+        entry_E += np.arange(len(entry_E), dtype=entry_E.dtype)
+        return SparseRows(bound_M1, count_M, self.joint_E.take(entry_E).astype(np.int32),
                           self.weight_E.take(entry_E), self.joints)
 
     def dense(self) -> np.ndarray:
@@ -74,7 +76,7 @@ class SparseRows:
 
     def corners_joined(self, bary_N3: np.ndarray, joint_J: np.ndarray | None) -> np.ndarray:
         """(N, J) float32 weights of points whose three corners are rows 3n to 3n + 2; joint j's go to column joint_J[j]."""
-        weight_E = self.weight_E * np.repeat(bary_N3.ravel(), self.count_M)
+        weight_E = self.weight_E * bary_N3.ravel().repeat(self.count_M)
         joint_E = self.joint_E if joint_J is None else joint_J.take(self.joint_E)
         # entries of one joint in several corners are listed twice; toarray adds them up
         return self._matrix(weight_E, joint_E, np.ascontiguousarray(self.bound_M1[::3])).toarray()

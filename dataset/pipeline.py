@@ -73,8 +73,7 @@ def pose_sample(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.rand
     if shells is not None:
         move_S44 = transforms_J44[shells.joint_S]
         points_3N[:, shells.rows_S] = ((move_S44[:, :3, :3] @ shells.points_S3[:, :, None])[..., 0] + move_S44[:, :3, 3]).T
-    near_3M = np.concatenate([corner_3N3[:, :, 0], points_3N], axis=1)
-    low_3, high_3 = body.widened(transforms_J12, near_3M.min(1), near_3M.max(1))
+    low_3, high_3 = body.widened(transforms_J12, points_3N.min(1), points_3N.max(1))
     if thin:
         kept = mix.density.keep(points_3N.T, sampler.count, rng)
         points_3N, corner_N3, bary_N3 = points_3N[:, kept], corner_N3[kept], bary_N3[kept]
@@ -224,9 +223,10 @@ def _targets(body: Body, posed: Posed, joints: int) -> tuple[np.ndarray, np.ndar
     joints_J3, mask_J = np.zeros((joints, 3)), np.zeros(joints)
     both = min(known, joints)
     joints_J3[:both] = posed.joints_J3[:both]
-    valid_J = np.ones(known) if body.joint_valid_J is None else body.joint_valid_J
-    # a mirrored draw swaps sides, and validity is a property of the rig's convention, the same on both
-    mask_J[:both] = np.minimum(valid_J, valid_J[list(skeleton(known).mirror)])[:both]
+    mask_J[:both] = 1
+    if body.joint_valid_J is not None and not body.joint_valid_J.all():
+        # a mirrored draw swaps sides, and validity is a property of the rig's convention, the same on both
+        mask_J[:both] = (body.joint_valid_J & body.joint_valid_J[list(skeleton(known).mirror)])[:both]
     if posed.skin_NJ is None:
         return joints_J3, mask_J, np.zeros((count, joints)), 0.0
     skin_NJ = posed.skin_NJ

@@ -19,9 +19,12 @@ def rotvec_to_matrix(rotvec_3: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) from rotation vectors (..., 3) in radians, by way of a quaternion (exact near zero)."""
     rotvec_3 = np.asarray(rotvec_3, np.float64)
     angle = np.sqrt((rotvec_3 * rotvec_3).sum(-1, keepdims=True))
-    # sin(a/2)/a is 1/2 sinc(a / 2 pi) in NumPy's sin(pi x)/(pi x)
-    xyz = rotvec_3 * 0.5 * np.sinc(angle / (2 * np.pi))
-    return _unit_quaternion_to_matrix(np.concatenate([xyz, np.cos(angle / 2)], axis=-1))
+    half = 0.5 * angle
+    quat_4 = np.empty((*rotvec_3.shape[:-1], 4))
+    quat_4[..., 3:] = np.cos(half)
+    # sin(a/2) / a, which is 1/2 at zero
+    quat_4[..., :3] = rotvec_3 * np.divide(np.sin(half), angle, out=np.full_like(angle, 0.5), where=angle > 0)
+    return _unit_quaternion_to_matrix(quat_4)
 
 
 def matrix_to_rotvec(matrix_33: np.ndarray) -> np.ndarray:
