@@ -49,19 +49,22 @@ QUICK = {"balanced_tree": False, "compact_nodes": False}  # SciPy's quicker buil
 
 @numba.njit(fastmath=True)
 def farthest_of(points_N3, count, picks_M):
+    """Three passes, each of which LLVM vectorises; the largest is found among the bits, as LLVM does not reduce floats by max."""
     points = len(points_N3)
     x, y, z = points_N3[:, 0].copy(), points_N3[:, 1].copy(), points_N3[:, 2].copy()
     near = np.full(points, np.float32(3e38))
+    bits = near.view(np.int32)
     qx, qy, qz = np.float32(x.mean()), np.float32(y.mean()), np.float32(z.mean())
     for step in range(count):
-        far = np.float32(-1)
-        for i in range(points):  # one pass that LLVM vectorises: distances, minimum, largest
+        for i in range(points):
             dx, dy, dz = x[i] - qx, y[i] - qy, z[i] - qz
             near[i] = min(near[i], dx * dx + dy * dy + dz * dz)
-            far = max(far, near[i])
-        at = 0
-        while at < points - 1 and near[at] < far:
-            at += 1
+        far = np.int32(-1)
+        for i in range(points):
+            far = max(far, bits[i])
+        at = np.int32(points)
+        for i in range(points):
+            at = min(at, np.int32(i) if bits[i] == far else np.int32(points))
         picks_M[step] = at
         qx, qy, qz = x[at], y[at], z[at]
         if step == 0:

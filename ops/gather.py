@@ -7,7 +7,7 @@ gradients run on the CPU, where order is easily kept) have not yet run on a GPU.
 
 import jittor as jt
 
-from ops.kernels import require_float, require_int, require_shape
+from ops.kernels import ROW_HEADER, require_float, require_int, require_shape
 
 _CHECK = """
     int low = 0, high = 0;
@@ -24,16 +24,8 @@ _INTERPOLATE = """
     const int* at = in1_p;
 """ + _CHECK + """
     #pragma omp parallel for schedule(static)
-    for (long row = 0; row < batch * targets; row++) {
-        const float* feat = in0_p + row / targets * sources * width;
-        float* __restrict__ to = out0_p + row * width;
-        for (long c = 0; c < width; c++) to[c] = 0.f;
-        for (long i = 0; i < k; i++) {
-            const float* __restrict__ from = feat + at[row * k + i] * width;
-            const float w = in2_p[row * k + i];
-            for (long c = 0; c < width; c++) to[c] += w * from[c];
-        }
-    }
+    for (long row = 0; row < batch * targets; row++)
+        blend(out0_p + row * width, in0_p + row / targets * sources * width, at + row * k, in2_p + row * k, k, width, width);
 """
 _INTERPOLATE_CUDA = """
 __global__ static void interpolate(@ARGS_DEF) {
@@ -47,27 +39,6 @@ __global__ static void interpolate(@ARGS_DEF) {
     out0_p[at] = sum;
 }
 interpolate<<<(in1_shape0 * (long long)in1_shape1 * in0_shape2 + 255) / 256, 256>>>(@ARGS);
-"""
-
-# in: grad (B, Q, C), idx (B, Q, K), weight (B, Q, K); out: (B, M, C)
-_INTERPOLATE_BACK = """
-    const long batch = out0_shape0, sources = out0_shape1, width = out0_shape2, targets = in1_shape1, k = in1_shape2;
-    const long block = 64, blocks = (width + block - 1) / block;
-    #pragma omp parallel for schedule(static)
-    for (long job = 0; job < batch * blocks; job++) {
-        const long b = job / blocks, start = job % blocks * block, stop = start + block < width ? start + block : width;
-        float* to = out0_p + b * sources * width;
-        for (long m = 0; m < sources; m++)
-            for (long c = start; c < stop; c++) to[m * width + c] = 0.f;
-        for (long q = b * targets; q < (b + 1) * targets; q++) {
-            const float* __restrict__ from = in0_p + q * width;
-            for (long i = 0; i < k; i++) {
-                float* __restrict__ row = to + in1_p[q * k + i] * width;
-                const float w = in2_p[q * k + i];
-                for (long c = start; c < stop; c++) row[c] += w * from[c];
-            }
-        }
-    }
 """
 
 # in: feat (B, M, C), idx (B, R); out: (B, R, C)
@@ -93,23 +64,20 @@ __global__ static void gather(@ARGS_DEF) {
 gather<<<(in1_shape0 * (long long)in1_shape1 * in0_shape2 + 255) / 256, 256>>>(@ARGS);
 """
 
-# in: grad (B, R, C), idx (B, R); out: (B, M, C)
-_GATHER_BACK = """
-    const long batch = out0_shape0, sources = out0_shape1, width = out0_shape2, targets = in1_shape1;
+# in: grad (B, Q, C), idx (B, Q, K), for interpolate weight (B, Q, K); out: (B, M, C)
+_BACK = """
+    const long batch = out0_shape0, sources = out0_shape1, width = out0_shape2, targets = in1_shape1, k = in1_shape2;
     const long block = 64, blocks = (width + block - 1) / block;
     #pragma omp parallel for schedule(static)
     for (long job = 0; job < batch * blocks; job++) {
-        const long b = job / blocks, start = job % blocks * block, stop = start + block < width ? start + block : width;
-        float* to = out0_p + b * sources * width;
-        for (long m = 0; m < sources; m++)
-            for (long c = start; c < stop; c++) to[m * width + c] = 0.f;
-        for (long q = b * targets; q < (b + 1) * targets; q++) {
-            const float* __restrict__ from = in0_p + q * width;
-            float* __restrict__ row = to + in1_p[q] * width;
-            for (long c = start; c < stop; c++) row[c] += from[c];
-        }
+        const long b = job / blocks, start = job % blocks * block, count = start + block < width ? block : width - start;
+        float* to = out0_p + b * sources * width + start;
+        for (long m = 0; m < sources; m++) for (long c = 0; c < count; c++) to[m * width + c] = 0.f;
+        for (long q = b * targets; q < (b + 1) * targets; q++)
+            for (long i = q * k; i < (q + 1) * k; i++) add_scaled(to + in1_p[i] * width, in0_p + q * width + start, WEIGHT, count);
     }
 """
+_GATHER_BACK, _INTERPOLATE_BACK = _BACK.replace("WEIGHT", "1.f"), _BACK.replace("WEIGHT", "in2_p[i]")
 
 # in: (R, K, C); out: the maximum (R, C) and its k (R, C)
 _MAX = """
@@ -176,17 +144,20 @@ class _Gather(jt.Function):
         return jt.code(shape, "float32", [feat_BMC, idx_BR], cpu_src=_GATHER, cuda_src=_GATHER_CUDA)
 
     def grad(self, grad_BRC):
-        return jt.code(self.shape, "float32", [grad_BRC, self.idx_BR], cpu_src=_GATHER_BACK), None
+        idx_BR1 = self.idx_BR.unsqueeze(2)
+        return jt.code(self.shape, "float32", [grad_BRC, idx_BR1], cpu_header=ROW_HEADER, cpu_src=_GATHER_BACK), None
 
 
 class _Interpolate(jt.Function):
     def execute(self, feat_BMC, idx_BQK, weight_BQK):
         self.idx_BQK, self.weight_BQK, self.shape = idx_BQK, weight_BQK, feat_BMC.shape
         shape = (*idx_BQK.shape[:2], feat_BMC.shape[2])
-        return jt.code(shape, "float32", [feat_BMC, idx_BQK, weight_BQK], cpu_src=_INTERPOLATE, cuda_src=_INTERPOLATE_CUDA)
+        return jt.code(shape, "float32", [feat_BMC, idx_BQK, weight_BQK], cpu_header=ROW_HEADER, cpu_src=_INTERPOLATE,
+                       cuda_src=_INTERPOLATE_CUDA)
 
     def grad(self, grad_BQC):
-        return jt.code(self.shape, "float32", [grad_BQC, self.idx_BQK, self.weight_BQK], cpu_src=_INTERPOLATE_BACK), None, None
+        inputs = [grad_BQC, self.idx_BQK, self.weight_BQK]
+        return jt.code(self.shape, "float32", inputs, cpu_header=ROW_HEADER, cpu_src=_INTERPOLATE_BACK), None, None
 
 
 class _GroupMax(jt.Function):

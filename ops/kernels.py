@@ -32,6 +32,45 @@ static inline float exp_fast(float x) {
 }
 """
 
+# Sums over the channels of a row, 16 at a time (gcc splits such vectors where the machine's are shorter).
+ROW_HEADER = """
+typedef float Floats16 __attribute__((vector_size(64), aligned(4), may_alias));
+static inline void add_scaled(float* __restrict__ to, const float* __restrict__ from, float weight, long count) {
+    long c = 0;
+    for (; c + 16 <= count; c += 16) *(Floats16*)(to + c) += *(const Floats16*)(from + c) * weight;
+    for (; c < count; c++) to[c] += from[c] * weight;
+}
+static inline float dot(const float* __restrict__ a, const float* __restrict__ b, long count) {
+    Floats16 sums = {};
+    float sum = 0.f;
+    long c = 0;
+    for (; c + 16 <= count; c += 16) sums += *(const Floats16*)(a + c) * *(const Floats16*)(b + c);
+    for (int l = 0; l < 16; l++) sum += sums[l];
+    for (; c < count; c++) sum += a[c] * b[c];
+    return sum;
+}
+// to = sum_i weight[i] feat[at[i]], rows of `width`; at[i] counts in steps of `stride`.
+static inline void blend(float* __restrict__ to, const float* __restrict__ feat, const int* at, const float* weight, long k, long width,
+                         long stride) {
+    long c = 0;
+    for (; c + 32 <= width; c += 32) {
+        Floats16 low = {}, high = {};
+        for (long i = 0; i < k; i++) {
+            const float* from = feat + at[i] * stride + c;
+            low += *(const Floats16*)from * weight[i];
+            high += *(const Floats16*)(from + 16) * weight[i];
+        }
+        *(Floats16*)(to + c) = low;
+        *(Floats16*)(to + c + 16) = high;
+    }
+    for (; c < width; c++) {
+        float sum = 0.f;
+        for (long i = 0; i < k; i++) sum += weight[i] * feat[at[i] * stride + c];
+        to[c] = sum;
+    }
+}
+"""
+
 # Row-major single precision matrix product of oneDNN, which Jittor has loaded when use_mkl is set.
 SGEMM_HEADER = """
 #include <omp.h>

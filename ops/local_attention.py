@@ -6,92 +6,87 @@ Letters: B batch, N queries, M sources, K neighbours, C channels, H heads, E = C
 
 import jittor as jt
 
-FORWARD = r"""
-    const int B = in0_shape0, N = in0_shape1, C = in0_shape2, M = in1_shape1, K = in3_shape2;
-    const int H = (int)data["heads"], E = C / H;
-    const float scale = 1.0f / std::sqrt((float)E);
-    #pragma omp parallel for
-    for (int bn = 0; bn < B * N; bn++) {
-        const int b = bn / N;
-        const int* idx = in3_p + (size_t)bn * K;
-        for (int h = 0; h < H; h++) {
-            const float* q = in0_p + (size_t)bn * C + h * E;
-            float* p = out1_p + ((size_t)bn * H + h) * K;
-            float top = -1e30f, sum = 0;
-            for (int j = 0; j < K; j++) {
-                const float* k = in1_p + ((size_t)b * M + idx[j]) * C + h * E;
-                float s = 0;
-                #pragma omp simd reduction(+:s)
-                for (int e = 0; e < E; e++) s += q[e] * k[e];
-                p[j] = s * scale;
-                if (p[j] > top) top = p[j];
-            }
-            for (int j = 0; j < K; j++) { p[j] = std::exp(p[j] - top); sum += p[j]; }
-            float* o = out0_p + (size_t)bn * C + h * E;
-            for (int e = 0; e < E; e++) o[e] = 0;
-            for (int j = 0; j < K; j++) {
-                p[j] /= sum;
-                const float w = p[j];
-                const float* v = in2_p + ((size_t)b * M + idx[j]) * C + h * E;
-                #pragma omp simd
-                for (int e = 0; e < E; e++) o[e] += w * v[e];
-            }
+from ops.kernels import EXP_HEADER, ROW_HEADER
+
+# E is a constant where it is the networks' 32, so that rows stay in registers; WIDTH 0 stands for any other.
+_HEADER = EXP_HEADER + ROW_HEADER + """
+#include <cmath>
+#include <cstring>
+#include <vector>
+struct Sizes { long B, N, C, M, K, H, E; float scale; };
+static inline void soften(float* __restrict__ p, long K) {
+    float top = p[0], sum = 0.f;
+    for (long j = 1; j < K; j++) top = p[j] > top ? p[j] : top;
+    for (long j = 0; j < K; j++) { p[j] = exp_fast(p[j] - top); sum += p[j]; }
+    const float share = 1.f / sum;
+    for (long j = 0; j < K; j++) p[j] *= share;
+}
+template <int WIDTH> static void attend(const Sizes& s, const float* q, const float* k, const float* v, const int* idx, float* out,
+                                        float* p) {
+    const long E = WIDTH ? WIDTH : s.E;
+    #pragma omp parallel for schedule(static)
+    for (long bn = 0; bn < s.B * s.N; bn++) {
+        const int* near = idx + bn * s.K;
+        for (long h = 0; h < s.H; h++) {
+            const long at = bn * s.C + h * E, base = bn / s.N * s.M * s.C + h * E;
+            float* weight = p + (bn * s.H + h) * s.K;
+            for (long j = 0; j < s.K; j++) weight[j] = dot(q + at, k + base + near[j] * s.C, E) * s.scale;
+            soften(weight, s.K);
+            blend(out + at, v + base, near, weight, s.K, E, s.C);
         }
     }
-"""
-
-# one task per (sample, head): keys and values of a head are disjoint memory, so sums need no atomics and keep their order
-BACKWARD = r"""
-    const int B = in0_shape0, N = in0_shape1, C = in0_shape2, M = in1_shape1, K = in3_shape2;
-    const int H = (int)data["heads"], E = C / H;
-    const float scale = 1.0f / std::sqrt((float)E);
-    #pragma omp parallel for
-    for (int bh = 0; bh < B * H; bh++) {
-        const int b = bh / H, h = bh % H;
-        for (int m = 0; m < M; m++) for (int e = 0; e < E; e++) {
-            out1_p[((size_t)b * M + m) * C + h * E + e] = 0;
-            out2_p[((size_t)b * M + m) * C + h * E + e] = 0;
+}
+// One task per (sample, head): keys and values of a head are disjoint memory, so sums need no atomics and keep their order.
+template <int WIDTH> static void attend_back(const Sizes& s, const float* q, const float* k, const float* v, const int* idx, const float* p,
+                                             const float* grad, float* dq, float* dk, float* dv) {
+    const long E = WIDTH ? WIDTH : s.E;
+    #pragma omp parallel for schedule(dynamic)
+    for (long bh = 0; bh < s.B * s.H; bh++) {
+        const long b = bh / s.H, h = bh % s.H, base = b * s.M * s.C + h * E;
+        for (long m = 0; m < s.M; m++) {
+            memset(dk + base + m * s.C, 0, E * sizeof(float));
+            memset(dv + base + m * s.C, 0, E * sizeof(float));
         }
-        std::vector<float> dp(K);
-        for (int n = 0; n < N; n++) {
-            const size_t bn = (size_t)b * N + n;
-            const int* idx = in3_p + bn * K;
-            const float* p = in4_p + (bn * H + h) * K;
-            const float* q = in0_p + bn * C + h * E;
-            const float* g = in5_p + bn * C + h * E;
-            float* dq = out0_p + bn * C + h * E;
-            float dot = 0;
-            for (int j = 0; j < K; j++) {
-                const size_t at = ((size_t)b * M + idx[j]) * C + h * E;
-                const float* v = in2_p + at;
-                float* dv = out2_p + at;
-                const float w = p[j];
-                float s = 0;
-                #pragma omp simd reduction(+:s)
-                for (int e = 0; e < E; e++) { s += g[e] * v[e]; dv[e] += w * g[e]; }
-                dp[j] = s; dot += w * s;
+        std::vector<float> slope(s.K);
+        for (long bn = b * s.N; bn < (b + 1) * s.N; bn++) {
+            const int* near = idx + bn * s.K;
+            const float* weight = p + (bn * s.H + h) * s.K;
+            const long at = bn * s.C + h * E;
+            float along = 0.f;
+            for (long j = 0; j < s.K; j++) {
+                slope[j] = dot(grad + at, v + base + near[j] * s.C, E);
+                add_scaled(dv + base + near[j] * s.C, grad + at, weight[j], E);
+                along += weight[j] * slope[j];
             }
-            for (int e = 0; e < E; e++) dq[e] = 0;
-            for (int j = 0; j < K; j++) {
-                const size_t at = ((size_t)b * M + idx[j]) * C + h * E;
-                const float ds = p[j] * (dp[j] - dot) * scale;
-                const float* k = in1_p + at;
-                float* dk = out1_p + at;
-                #pragma omp simd
-                for (int e = 0; e < E; e++) { dq[e] += ds * k[e]; dk[e] += ds * q[e]; }
+            for (long j = 0; j < s.K; j++) {
+                slope[j] = weight[j] * (slope[j] - along) * s.scale;
+                add_scaled(dk + base + near[j] * s.C, q + at, slope[j], E);
             }
+            blend(dq + at, k + base, near, slope.data(), s.K, E, s.C);
         }
     }
+}
 """
-
-HEADER = "#include <cmath>\n#include <vector>\n"
+_SIZES = """
+    Sizes s = {in0_shape0, in0_shape1, in0_shape2, in1_shape1, in3_shape2, (long)data["heads"], 0, 0.f};
+    s.E = s.C / s.H;
+    s.scale = 1.f / std::sqrt((float)s.E);
+"""
+# in: q (B, N, C), k, v (B, M, C), idx (B, N, K); out: (B, N, C) and the weights (B, N, H, K)
+_FORWARD = _SIZES + """
+    (s.E == 32 ? attend<32> : attend<0>)(s, in0_p, in1_p, in2_p, in3_p, out0_p, out1_p);
+"""
+# in: the same, the weights, grad (B, N, C); out: gradients of q, k, v
+_BACKWARD = _SIZES + """
+    (s.E == 32 ? attend_back<32> : attend_back<0>)(s, in0_p, in1_p, in2_p, in3_p, in4_p, in5_p, out0_p, out1_p, out2_p);
+"""
 
 
 class _LocalAttention(jt.Function):
     def execute(self, q_BNC, k_BMC, v_BMC, idx_BNK, heads):
         batch, count, _ = q_BNC.shape
         out_BNC, weight_BNHK = jt.code([q_BNC.shape, (batch, count, heads, idx_BNK.shape[2])], ["float32", "float32"],
-                                       [q_BNC, k_BMC, v_BMC, idx_BNK], cpu_src=FORWARD, cpu_header=HEADER,
+                                       [q_BNC, k_BMC, v_BMC, idx_BNK], cpu_src=_FORWARD, cpu_header=_HEADER,
                                        data={"heads": heads})
         self.saved = (q_BNC, k_BMC, v_BMC, idx_BNK, weight_BNHK)
         self.heads = heads
@@ -100,7 +95,7 @@ class _LocalAttention(jt.Function):
     def grad(self, grad_BNC):
         q_BNC, k_BMC, v_BMC = self.saved[:3]
         dq, dk, dv = jt.code([q_BNC.shape, k_BMC.shape, v_BMC.shape], ["float32"] * 3, [*self.saved, grad_BNC],
-                             cpu_src=BACKWARD, cpu_header=HEADER, data={"heads": self.heads})
+                             cpu_src=_BACKWARD, cpu_header=_HEADER, data={"heads": self.heads})
         return dq, dk, dv, None, None
 
 
