@@ -22,6 +22,7 @@ class DataConfig:
     mascots: int = 200           # generated mascots, toys and robots beside them; draws are in proportion to the numbers
     val_humans: int = 16         # generated from seeds that training never sees
     val_mascots: int = 8
+    rest_share: float | None = None  # of the draws in rest pose, the others in the stage's proportions; None: the stage's own share
     extra_share: float = 0.3     # of the draws that go to the folders given with --assets
     workers: int = 1             # processes that pose and sample
 

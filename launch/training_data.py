@@ -84,7 +84,7 @@ def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:
     Raises: AssetError naming the file at fault.
     """
     joints = (cfg.network if cfg.model == "transrefiner" else cfg.pct).joint_count
-    mix = {"pretrain": PRETRAIN, "finetune": FINETUNE}[cfg.stage]
+    mix = with_rest({"pretrain": PRETRAIN, "finetune": FINETUNE}[cfg.stage], cfg.data.rest_share)
     bank = motion_bank(paths)
     if mix.mocap and bank is not None:
         mix = replace(mix, mocap_pose=replace(mix.mocap_pose, bank=bank))
@@ -99,6 +99,16 @@ def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:
         groups = share_groups(cfg.data.humans + cfg.data.mascots, len(train), cfg.data.extra_share)
     sampler = Sampler(cfg.data.points)
     return TrainingData(train, RigDataset(validation, mix, sampler, joints, 1, seed=cfg.seed), mix, cfg, groups)
+
+
+def with_rest(mix: Mix, share: float | None) -> Mix:
+    """The mix with this share of rest poses. Raises: ValueError for a share that is not in 0..1."""
+    if share is None:
+        return mix
+    if not 0 <= share <= 1:
+        raise ValueError(f"data.rest_share must lie in 0..1, not {share}")
+    keep = (1 - share) / (1 - mix.rest)
+    return replace(mix, rest=share, random=mix.random * keep, mocap=mix.mocap * keep)
 
 
 def share_groups(generated: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:

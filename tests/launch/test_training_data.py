@@ -7,9 +7,11 @@ from launch.runtime import start_jittor
 start_jittor()
 
 from dataset.asset import AssetError  # noqa: E402
+from dataset.augment import FINETUNE, PRETRAIN  # noqa: E402
 from dataset.sources.mascots import generate_mascot  # noqa: E402
 from launch.presets import PRESETS  # noqa: E402
-from launch.training_data import MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, share_groups  # noqa: E402
+from launch.training_data import (MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, share_groups,  # noqa: E402
+                                  with_rest)
 
 
 def test_mascots_alone_need_no_human_data(tmp_path):
@@ -45,3 +47,11 @@ def test_presets_mix_mascots_in_and_keep_their_seeds_apart():
         data = PRESETS[name]().data
         assert 0.25 < data.mascots / (data.humans + data.mascots) < 0.45 and data.val_mascots > 0
         assert data.mascots < VALIDATION_SEEDS
+
+
+def test_a_rest_share_leaves_the_other_poses_in_proportion():
+    mix = with_rest(FINETUNE, 0.405)
+    assert (mix.rest, mix.random, mix.mocap) == pytest.approx((0.405, 0.245, 0.35))
+    assert with_rest(FINETUNE, None) is FINETUNE and with_rest(PRETRAIN, 1.0).random == 0
+    with pytest.raises(ValueError, match="rest_share"):
+        with_rest(FINETUNE, 1.2)
