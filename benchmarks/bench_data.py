@@ -50,7 +50,7 @@ def plain_mix(mocap_share: float) -> Mix:
     """Poses only: what the reference does, and nothing of our augmentation."""
     quiet = replace(FINETUNE, rest=0.0, random=1 - mocap_share, mocap=mocap_share, mirror=Mirror(0.0), density=PointDensity(0.0),
                     normal_dropout=NormalDropout(0.0))
-    return replace(quiet, **{name: replace(getattr(quiet, name), p=0.0) for name in ("rotate", "stretch", "clutter", "jitter")})
+    return replace(quiet, **{name: replace(getattr(quiet, name), p=0.0) for name in ("rotate", "tilt", "stretch", "clutter", "jitter")})
 
 
 def time_parts(work: Callable[[], object], samples: int) -> dict[str, float]:

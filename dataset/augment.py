@@ -46,7 +46,8 @@ _CLUTTER_JOINTS = tuple(FULL_NAMES.index(name) for name in ("head", "upper_chest
 class Draw:
     """A rigged character in the network's frame and what has been decided for it: proportions, then pose, turn, mirror.
 
-    asset: an Asset, or the Body of one, which can be drawn from but not realised. stretch_J34: affine maps of the rest pose. basis_J44: the pose, in the rest frames. turn_33: the whole cloud. Each None: nothing.
+    asset: an Asset, or the Body of one, which can be posed but not realised. stretch_J34: affine maps of the rest pose.
+    basis_J44: the pose, in the rest frames. turn_33: the whole cloud. Each None: nothing.
     """
     asset: Asset | Body
     basis_J44: np.ndarray | None = None
@@ -268,8 +269,7 @@ class Shells(NamedTuple):
         place[self.rows_S] = np.arange(len(self.rows_S))
         left_N = place[kept_N]
         rows_S = np.flatnonzero(left_N >= 0)
-        chosen_S = left_N[rows_S]
-        return Shells(rows_S, self.joint_S[chosen_S], self.points_S3[chosen_S], self.normals_S3[chosen_S])
+        return Shells(rows_S, *(values[left_N[rows_S]] for values in self[1:]))
 
 
 @dataclass(frozen=True)

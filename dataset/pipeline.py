@@ -178,7 +178,8 @@ class Pipeline:
     def validation_sample(self, index: int, view: int, kind: str) -> tuple[dict[str, np.ndarray], str]:
         """A fixed sample: pose of the given kind, nothing else changed."""
         plain = replace(self.mix, rest=float(kind == "rest"), random=float(kind == "random"), mocap=float(kind == "mocap"),
-                        mirror=Mirror(0.0), rotate=Rotate(0.0), tilt=Tilt(0.0), stretch=replace(self.mix.stretch, p=0.0), clutter=replace(self.mix.clutter, p=0.0),
+                        mirror=Mirror(0.0), rotate=Rotate(0.0), tilt=Tilt(0.0), stretch=replace(self.mix.stretch, p=0.0),
+                        clutter=replace(self.mix.clutter, p=0.0),
                         density=PointDensity(0.0), jitter=replace(self.mix.jitter, p=0.0),
                         normal_dropout=replace(self.mix.normal_dropout, p=0.0))
         return self._sample(index, plain, np.random.default_rng([self.seed, _VALIDATION, index, view]))

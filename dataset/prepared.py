@@ -238,9 +238,10 @@ class PreparedAssets:
 
     def __getitem__(self, i: int) -> Asset:
         e, body, bones = self.entries[i], self.body(i), skeleton(self.entries[i].joints)
-        return Asset(e.cls, e.id, e.source, body.vertices_V3, None if body.normals_V3 is None else np.float32(body.normals_V3 * NORMAL_UNIT),
-                     body.faces_F3, body.joints_J3, body.skin.dense() if e.has_skin else None, bones.parents, bones.names,
-                     body.matrix_local_J44, "z", body.joint_valid_J, e.skin_valid)
+        normals_V3 = None if body.normals_V3 is None else np.float32(body.normals_V3 * NORMAL_UNIT)
+        skin_VJ = body.skin.dense() if e.has_skin else None
+        return Asset(e.cls, e.id, e.source, body.vertices_V3, normals_V3, body.faces_F3, body.joints_J3, skin_VJ, bones.parents,
+                     bones.names, body.matrix_local_J44, "z", body.joint_valid_J, e.skin_valid)
 
     def _rows(self, name: str, rows: tuple[int, int]) -> np.ndarray:
         return self._map[name][rows[0]:rows[0] + rows[1]]

@@ -10,8 +10,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from figures import capsule_man  # noqa: E402
 
+from dataset.augment import FINETUNE, Clutter, Draw, PointDensity, Shells  # noqa: E402
 from dataset.body import BLOCK, Blocks, Body, SparseSkin  # noqa: E402
+from dataset.pipeline import pose_sample  # noqa: E402
 from dataset.prepared import prepare  # noqa: E402
+from dataset.sampler import Sampler  # noqa: E402
 from geometry.kinematics import homogeneous, rotvec_to_matrix  # noqa: E402
 from geometry.skinning import linear_blend_skinning  # noqa: E402
 
@@ -68,8 +71,8 @@ def test_blocks_hold_every_vertex_once_and_their_boxes_hold_them():
 
 @pytest.mark.parametrize("kind", ["memory", "prepared", "bare", "one joint each"])
 def test_the_box_is_that_of_the_whole_mesh(kind, tmp_path):
-    asset = {"bare": replace(MAN, skin_VJ=None), "one joint each": replace(MAN, skin_VJ=np.eye(52, dtype=np.float32)[MAN.skin_VJ.argmax(1)])}
-    asset = asset.get(kind, MAN)
+    single_VJ = np.eye(52, dtype=np.float32)[MAN.skin_VJ.argmax(1)]
+    asset = {"bare": replace(MAN, skin_VJ=None), "one joint each": replace(MAN, skin_VJ=single_VJ)}.get(kind, MAN)
     body = prepare([asset], tmp_path / "set").body(0) if kind == "prepared" else Body.of(asset)
     skin_VJ = np.eye(52)[np.zeros(len(MAN.vertices_V3), int)] if asset.skin_VJ is None else asset.skin_VJ
     saved = 0
@@ -96,3 +99,16 @@ def test_prepared_normals_are_fine(tmp_path):
     exact = (MAN.normals_V3[corner] * bary[:, :, None]).sum(1)
     for body, atol in ((Body.of(MAN), 1e-6), (prepared.body(0), 4e-5)):
         np.testing.assert_allclose(body.normals(corner, bary).T, exact, atol=atol)
+
+
+def test_clutter_that_a_thinned_sample_keeps():
+    shells = Shells(np.array([4, 1]), np.array([5, 9]), np.array([[4., 0, 0], [1, 0, 0]]), np.array([[0, 4., 0], [0, 1, 0]]))
+    left = shells.among(np.array([1, 0, 6, 4]))
+    assert left.rows_S.tolist() == [0, 3] and left.joint_S.tolist() == [9, 5] and left.points_S3[:, 0].tolist() == [1, 4]
+    assert len(shells.among(np.array([0, 2])).rows_S) == 0
+    # in a still figure: what is off the surface rides on one joint alone, before and after thinning
+    mix = replace(FINETUNE, clutter=Clutter(1.0, share=.5), density=PointDensity(1.0))
+    posed = pose_sample(Draw(MAN), Body.of(MAN), Sampler(400), mix, np.random.default_rng(3))
+    outside = (np.abs(posed.points_N3[:, None] - MAN.vertices_V3[None]).max(-1).min(1) > .15)
+    assert len(posed.points_N3) == 400 and outside.any() and (posed.skin_NJ[outside].max(1) == 1).all()
+    np.testing.assert_allclose(posed.skin_NJ.sum(1), 1, atol=1e-5)
