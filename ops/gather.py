@@ -1,8 +1,8 @@
 """Move features along indices, with gradients. Letters: B batch, M sources, Q targets, K neighbours, C channels.
 
-The gradients add into rows in the order of the targets, each (batch, channel block) by one thread: no atomics, the same bits each run.
-Indices are checked when the kernel runs on the CPU: one outside 0..M-1 raises RuntimeError there. The CUDA texts (forward only; the
-gradients run on the CPU, where order is easily kept) have not yet run on a GPU.
+The gradients add into each row in the order of the targets, by one thread (on CUDA one warp): no atomics, the same bits each run.
+Indices are checked when the kernel runs on the CPU: one outside 0..M-1 raises RuntimeError there. The CUDA texts have compiled, but not yet
+run on a GPU.
 """
 
 import jittor as jt
@@ -77,7 +77,30 @@ _BACK = """
             for (long i = q * k; i < (q + 1) * k; i++) add_scaled(to + in1_p[i] * width, in0_p + q * width + start, WEIGHT, count);
     }
 """
-_GATHER_BACK, _INTERPOLATE_BACK = _BACK.replace("WEIGHT", "1.f"), _BACK.replace("WEIGHT", "in2_p[i]")
+# A warp for each source and 128 channels reads all indices of its cloud, and adds the rows that name the source in their order.
+_BACK_CUDA = """
+__global__ static void add_rows(@ARGS_DEF) {
+    @PRECALC
+    const long long sources = out0_shape1, width = out0_shape2, k = in1_shape2, rows = in1_shape1 * k, blocks = (width + 127) / 128;
+    const long long job = (blockIdx.x * (long long)blockDim.x + threadIdx.x) / 32, at = job / blocks, b = at / sources;
+    const int lane = threadIdx.x % 32;
+    if (b >= out0_shape0) return;
+    const long long first = job % blocks * 128 + lane;
+    float sum[4] = {0.f, 0.f, 0.f, 0.f};
+    for (long long start = b * rows; start < (b + 1) * rows; start += 32) {
+        const bool hit = start + lane < (b + 1) * rows && in1_p[start + lane] == at % sources;
+        for (unsigned hits = __ballot_sync(~0u, hit); hits; hits &= hits - 1) {
+            const long long i = start + __ffs(hits) - 1;
+            const float weight = WEIGHT, *from = in0_p + i / k * width;
+            for (int t = 0; t < 4; t++) if (first + 32 * t < width) sum[t] += weight * from[first + 32 * t];
+        }
+    }
+    for (int t = 0; t < 4; t++) if (first + 32 * t < width) out0_p[at * width + first + 32 * t] = sum[t];
+}
+add_rows<<<(out0_shape0 * (long long)out0_shape1 * ((out0_shape2 + 127) / 128) * 32 + 255) / 256, 256>>>(@ARGS);
+"""
+_GATHER_BACK, _INTERPOLATE_BACK = ({"cpu_header": ROW_HEADER, "cpu_src": _BACK.replace("WEIGHT", weight),
+                                    "cuda_src": _BACK_CUDA.replace("WEIGHT", weight)} for weight in ("1.f", "in2_p[i]"))
 
 # in: (R, K, C); out: the maximum (R, C) and its k (R, C)
 _MAX = """
@@ -145,7 +168,7 @@ class _Gather(jt.Function):
 
     def grad(self, grad_BRC):
         idx_BR1 = self.idx_BR.unsqueeze(2)
-        return jt.code(self.shape, "float32", [grad_BRC, idx_BR1], cpu_header=ROW_HEADER, cpu_src=_GATHER_BACK), None
+        return jt.code(self.shape, "float32", [grad_BRC, idx_BR1], **_GATHER_BACK), None
 
 
 class _Interpolate(jt.Function):
@@ -156,8 +179,7 @@ class _Interpolate(jt.Function):
                        cuda_src=_INTERPOLATE_CUDA)
 
     def grad(self, grad_BQC):
-        inputs = [grad_BQC, self.idx_BQK, self.weight_BQK]
-        return jt.code(self.shape, "float32", inputs, cpu_header=ROW_HEADER, cpu_src=_INTERPOLATE_BACK), None, None
+        return jt.code(self.shape, "float32", [grad_BQC, self.idx_BQK, self.weight_BQK], **_INTERPOLATE_BACK), None, None
 
 
 class _GroupMax(jt.Function):

@@ -101,6 +101,25 @@ def test_gradients_are_equal_in_two_runs():
         assert (first == second).all()
 
 
+def test_the_number_of_threads_changes_nothing(with_threads):
+    feat, idx, weight, y = draw(17, 3, 40, 150), pick(18, 40, 3, 90, 3), draw(19, 3, 90, 3), draw(20, 3, 90, 150)
+    one, two = (with_threads(threads, value_and_grad, interpolate, feat, y, idx, weight) for threads in (1, 2))
+    assert all((a == b).all() for a, b in zip(one, two))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("width", [5, 64, 200])
+def test_cuda_agrees_with_the_cpu(on_both, width):
+    feat, idx, weight = draw(21, 3, 40, width), pick(22, 40, 3, 50, 3), draw(23, 3, 50, 3)
+    cases = [(gather, feat, draw(24, 3, 50, 3, width), idx), (interpolate, feat, draw(25, 3, 50, width), idx, weight),
+             (group_max, draw(26, 2, 9, 7, width), draw(27, 2, 9, width))]
+    for case in cases:
+        for cpu, cuda in zip(*on_both(value_and_grad, *case)):
+            np.testing.assert_allclose(cuda, cpu, atol=1e-5)
+    first, second = (on_both(value_and_grad, *cases[1])[1][1] for _ in range(2))
+    assert (first == second).all()
+
+
 @pytest.mark.parametrize("wrong", [-1, 4])
 def test_an_index_out_of_range_is_refused(wrong):
     feat, idx = jt.ones((1, 4, 2)), jt.array(np.array([[0, wrong]], "int32"))

@@ -67,6 +67,50 @@ def test_repeats_bit_for_bit(example):
     assert all((a == b).all() for a, b in zip(*runs))
 
 
+@pytest.mark.parametrize("width, heads", [(64, 2), (40, 2), (96, 2)])
+def test_all_widths_of_a_head_agree_with_the_twin_and_its_gradient(width, heads):
+    # E = 32 has a text of its own; 20 and 48 leave a rest beside whole sixteens. d out / d v is linear: <out, y> = <v, grad>
+    rng = np.random.default_rng(1)
+    q, k, v, y = (rng.normal(size=(2, count, width)) for count in (9, 11, 11, 9))
+    idx = rng.integers(0, 11, size=(2, 9, 5))
+    inputs = as_vars(q, k, v)
+    out = local_attention(*inputs, *as_vars(idx), heads)
+    np.testing.assert_allclose(out.numpy(), twin(q, k, v, idx, heads), atol=1e-5)
+    grads = [g.numpy().astype(float) for g in jt.grad((out * as_vars(y)[0]).sum(), inputs)]
+    assert np.isclose((grads[2] * v).sum(), (out.numpy() * y).sum(), rtol=1e-4)
+    for which, grad in enumerate(grads):
+        way, ends = rng.normal(size=grad.shape), []
+        for step in (1e-5, -1e-5):
+            moved = [a + step * way if place == which else a for place, a in enumerate((q, k, v))]
+            ends.append((twin(*moved, idx, heads) * y).sum())
+        assert np.isclose((grad * way).sum(), (ends[0] - ends[1]) / 2e-5, rtol=1e-3, atol=1e-3)
+
+
+def test_the_number_of_threads_changes_nothing(with_threads):
+    rng = np.random.default_rng(2)
+    q, k, v, idx = (*(rng.normal(size=(2, 50, 64)) for _ in range(3)), rng.integers(0, 50, size=(2, 50, 7)))
+
+    def run():
+        inputs = as_vars(q, k, v)
+        out = local_attention(*inputs, *as_vars(idx), 2)
+        return [x.numpy() for x in (out, *jt.grad(out.sqr().sum(), inputs))]
+
+    assert all((a == b).all() for a, b in zip(with_threads(1, run), with_threads(2, run)))
+
+
+@pytest.mark.gpu
+def test_cuda_agrees_with_the_cpu(example, on_both):
+    q, k, v, idx, _ = example
+
+    def run():
+        inputs = as_vars(q, k, v)
+        out = local_attention(*inputs, *as_vars(idx), 2)
+        return [x.numpy() for x in (out, *jt.grad(out.sqr().sum(), inputs))]
+
+    for cpu, cuda in zip(*on_both(run)):
+        np.testing.assert_allclose(cuda, cpu, atol=1e-5)
+
+
 @pytest.mark.parametrize("change, message", [({"heads": 3}, "divide"), ({"idx": (2, 4, 3)}, "idx must be")])
 def test_refuses_what_it_cannot_do(example, change, message):
     q, k, v, idx, _ = example
