@@ -11,6 +11,9 @@ TRUNK = ("hips", "spine", "chest", "upper_chest", "neck", "head")
 ARM = ("l_shoulder", "l_upper_arm", "l_lower_arm", "l_hand")
 LEG = ("l_upper_leg", "l_lower_leg", "l_foot", "l_toe_base")
 FINGERS = ("index", "middle", "ring", "pinky")
+# where painted weights change hands beside the joint: nine auto-rigged characters give the neck this share of its bone to the chest, and
+# the upper arm this share of its bone to the clavicle
+NECK_STARTS, ARM_STARTS = 0.3, 0.1
 
 
 def smooth(x: np.ndarray) -> np.ndarray:
@@ -51,13 +54,15 @@ def trunk_weights(vertices_V3: np.ndarray, joints_J3: np.ndarray, softness: floa
     """
     names = TRUNK if head else TRUNK[:5]
     heights = joints_J3[[INDEX[n] for n in names], 1]
-    skin_VJ = spread(names, chain(vertices_V3[:, 1], heights[1:], softness * np.diff(heights) * 1.5))
+    bounds = heights[1:].copy()
+    bounds[3] += NECK_STARTS * (joints_J3[INDEX["head"], 1] - joints_J3[INDEX["neck"], 1])
+    skin_VJ = spread(names, chain(vertices_V3[:, 1], bounds, softness * np.diff(heights) * 1.5))
     x, y = np.abs(vertices_V3[:, 0]), vertices_V3[:, 1]
     for side, sign in (("l", 1.0), ("r", -1.0)):
         arm_3, clavicle_3 = joints_J3[INDEX[f"{side}_upper_arm"]], joints_J3[INDEX[f"{side}_shoulder"]]
         near_V = np.exp(-((y - arm_3[1]) / (1.6 * arm_radius)) ** 2) * (sign * vertices_V3[:, 0] > 0)
         reach = abs(arm_3[0] - clavicle_3[0]) + 1e-6
-        to_clavicle_V = 0.8 * near_V * smooth((x - abs(clavicle_3[0])) / reach)
+        to_clavicle_V = 0.5 * near_V * smooth((x - abs(clavicle_3[0])) / reach)
         to_arm_V = near_V * smooth((x - abs(arm_3[0]) + 0.6 * arm_radius) / (1.6 * arm_radius))
         skin_VJ = _hand_over(skin_VJ, f"{side}_shoulder", to_clavicle_V)
         skin_VJ = _hand_over(skin_VJ, f"{side}_upper_arm", to_arm_V)
@@ -84,7 +89,7 @@ def _thigh_share(vertices_V3: np.ndarray, joints_J3: np.ndarray, side: str, sign
 def arm_weights(along_V: np.ndarray, start: float, joints_J3: np.ndarray, radius: float, softness: float) -> np.ndarray:
     """Of a tube along the left arm. start: arc length of the tube before the shoulder joint."""
     upper, fore = _lengths(joints_J3, ("l_upper_arm", "l_lower_arm", "l_hand"))
-    bounds = start + np.array([0.0, upper, upper + fore])
+    bounds = start + np.array([ARM_STARTS * upper, upper, upper + fore])
     bands = np.minimum(np.array([1.4, 2.0, 1.2]) * radius * softness * 1.6, 0.8 * min(upper, fore))
     return spread(ARM, chain(along_V, bounds, bands))
 
