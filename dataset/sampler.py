@@ -126,5 +126,5 @@ def _on_vertices(vertex_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _vertices(vertex_count: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Without replacement as far as they last, then each again, as evenly as the numbers allow."""
     rounds, rest = divmod(count, vertex_count)
-    drawn = [np.tile(np.arange(vertex_count), rounds), rng.choice(vertex_count, rest, replace=False)]
-    return rng.permutation(np.concatenate(drawn)) if rounds else drawn[1]
+    drawn = rng.choice(vertex_count, rest, replace=False)
+    return rng.permutation(np.concatenate([np.tile(np.arange(vertex_count), rounds), drawn])) if rounds else drawn

@@ -136,6 +136,14 @@ def _ancestors(parents: tuple[int | None, ...]) -> tuple[np.ndarray, ...]:
     return tuple(out)
 
 
+def _and_still(frames_J: np.ndarray) -> np.ndarray:
+    """The frames (..., J, n, n) and one more that never moves: what is above the roots."""
+    *lead, count, size, _ = frames_J.shape
+    out = np.empty((*lead, count + 1, size, size))
+    out[..., :-1, :, :], out[..., -1, :, :] = frames_J, np.eye(size)
+    return out
+
+
 def forward_kinematics(parents: Parents, local_J44: np.ndarray, basis_J44: np.ndarray,
                        inverse_J44: np.ndarray | None = None) -> np.ndarray:
     """pose[j] = pose[p] inv(local[p]) local[j] basis[j]; root: local[0] basis[0].
@@ -150,13 +158,8 @@ def forward_kinematics(parents: Parents, local_J44: np.ndarray, basis_J44: np.nd
         raise ValueError(f"{len(parents)} parents do not fit local {local_J44.shape} and basis {basis_J44.shape}")
     jumps = _ancestors(tuple(parents))
     inverse_J44 = np.linalg.inv(local_J44) if inverse_J44 is None else inverse_J44
-    # one more joint, which never moves, is above the roots
-    still_144 = np.eye(4)[None]
-    frame_J44 = local_J44
-    if jumps:
-        frame_J44 = np.concatenate([inverse_J44, still_144]).take(jumps[0][:-1], axis=0) @ local_J44
-    step_J44 = frame_J44 @ basis_J44
-    pose_J44 = np.concatenate([step_J44, np.broadcast_to(still_144, (*step_J44.shape[:-3], 1, 4, 4))], axis=-3)
+    frame_J44 = _and_still(inverse_J44).take(jumps[0][:-1], axis=0) @ local_J44 if jumps else local_J44
+    pose_J44 = _and_still(frame_J44 @ basis_J44)
     for above_J in jumps:
         pose_J44 = pose_J44.take(above_J, axis=-3) @ pose_J44
     return pose_J44[..., :-1, :, :]
@@ -180,8 +183,7 @@ def global_rotations_to_basis(parents: Parents, global_J33: np.ndarray, local_J4
     global_J33 = np.asarray(global_J33, np.float64)
     bone_J33 = np.asarray(local_J44, np.float64)[:, :3, :3]
     jumps = _ancestors(tuple(parents))
-    still_133 = np.broadcast_to(np.eye(3), (*global_J33.shape[:-3], 1, 3, 3))
-    above_J33 = np.concatenate([global_J33, still_133], axis=-3).take(jumps[0][:-1], axis=-3) if jumps else np.eye(3)
+    above_J33 = _and_still(global_J33).take(jumps[0][:-1], axis=-3) if jumps else np.eye(3)
     turn_J33 = np.swapaxes(above_J33, -1, -2) @ global_J33
     return homogeneous(np.swapaxes(bone_J33, -1, -2) @ turn_J33 @ bone_J33)
 
