@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_kernels [--threads 2] [--json FILE] [--only NAME] [--plain] [--device cuda]
 
-A case is one kernel at one size (benchmarks/kernel_cases.py), forward, and forward with backward where there are gradients. Both sides get the
-same arrays, and their outputs are compared before anything is timed: a wrong answer ends the benchmark. Each turn repeats the case
+A case is one kernel at one size (benchmarks/kernel_cases.py), forward, and forward with backward where there are gradients. Both sides
+get the same arrays, and their outputs are compared before anything is timed: a wrong answer ends the benchmark. Each turn repeats the case
 for at least 30 ms. Ratios are ours / peer, the median of the turns and the quartiles; <kernel>_ratio in the JSON is the geometric mean
 over the sizes, with backward where there is one. Jittor differentiates scalars only, so our backward pass does one product more.
 """
@@ -87,6 +87,7 @@ def summarise(rows: list[dict]) -> dict[str, float]:
 
 
 def run_cases(folder: Path, cases: list[Case], workers: dict[str, Worker], rounds: int) -> list[dict]:
+    """The table's rows, printed as they come. The cases must lie in the folder already, for the workers read them at their start."""
     rows = []
     print(f"{'kernel':22} {'size':34} {'forward':>8} {'peer':>8} ratio {'':11} {'both':>8} {'peer':>8} ratio   (ms)")
     for place, case in enumerate(cases):

@@ -1,7 +1,8 @@
 """What bench_kernels times: each kernel's inputs at the network's shapes, and how a worker serves them. NumPy only: both sides import it.
 
-The shapes are those of the presets small (1024 points, levels of 1024, 256, 64, widths 64, 128, 256) and base (2048 points, widths from 96
-to 512), batch 8, and of vertex decoding. Letters: B batch, N, Q, M points, K neighbours, C channels, H heads, E channels per head, J joints.
+The shapes are those of the presets small (1024 points, levels of 1024, 256, 64, widths 64, 128, 256) and base (2048 points, widths from
+96 to 512), batch 8, and of vertex decoding. Letters: B batch, N, Q, M points, K neighbours, C channels, H heads, E channels per head, J
+joints.
 """
 
 import json
@@ -50,11 +51,13 @@ def search_cases(rng: np.random.Generator) -> list[Case]:
     for kernel, batch, queries, sources, k in (("knn", 8, 256, 1024, 16), ("knn", 8, 1024, 1024, 12), ("knn", 8, 512, 2048, 24),
                                                ("knn_16k", 1, 16384, 16384, 16)):
         source = body(rng, batch, sources)
-        cases.append(Case(kernel, f"{batch} x {queries} in {sources}, K {k}", (source[:, :queries], source), options={"k": k}, plain=batch > 1))
+        cases.append(Case(kernel, f"{batch} x {queries} in {sources}, K {k}", (source[:, :queries], source), options={"k": k},
+                          plain=batch > 1))
     for batch, queries, sources in ((8, 1024, 256), (1, 10000, 1024), (1, 100000, 1024)):
         cases.append(Case("three_nearest", f"{batch} x {queries} in {sources}", (body(rng, batch, queries), body(rng, batch, sources)),
                           plain=queries < 100000))
-    for kernel, batch, points, count in (("fps", 8, 1024, 256), ("fps", 1, 1024, 256), ("fps", 1, 4096, 1024), ("fps_16k", 1, 16384, 4096)):
+    for kernel, batch, points, count in (("fps", 8, 1024, 256), ("fps", 1, 1024, 256), ("fps", 1, 4096, 1024),
+                                         ("fps_16k", 1, 16384, 4096)):
         cases.append(Case(kernel, f"{batch} x {points} -> {count}", (body(rng, batch, points),), options={"count": count},
                           plain=points <= 1024))
     return cases
