@@ -3,10 +3,10 @@
     python -m benchmarks.bench_scale --json benchmarks/results/DATE/bench_scale.json       about four minutes; kernels must be compiled
     python -m benchmarks.bench_scale --quick --json FILE                                   tiny sizes and network: tests the plumbing
 
-Every point is a process of its own (scale_point.py); its peak memory is what the kernel says of it when it ends. GB are 1e9 bytes.
+Every point is a process of its own (scale_point.py); its peak memory is what the kernel says of it at its end (VmHWM). GB are 1e9 bytes.
 The vertices' curve runs the predict door as a user does, on a .glb of a generated human whose triangles are split until it has just so
 many vertices; below the human's own 12,700 a figure of boxes. The other curves time the network with random weights.
-Keys: vertices_1m_gb, vertices_1m_s (the whole process); vertex_slope (of reading, rigging and writing together, without the start).
+Keys: vertices_1m_gb, vertices_1m_s (the whole process); vertex_slope (of rigging, the door's part between reading and writing).
 Letters: V vertices, F faces, E edges.
 """
 
@@ -31,6 +31,7 @@ CURVES = {"points": (1024, 2048, 4096, 8192, 16384), "vertices": (1000, 10_000, 
           "batch": (1, 2, 4, 8, 16)}
 QUICK = {"points": (64,), "vertices": (300, 600), "joints": (128,), "batch": (2,)}
 CHECKPOINT = "output/TransRefiner-finetune"
+PARTS = ("encode_s", "decode_s", "read_s", "rig_s", "write_s")  # what a point times
 PICTURE = ROOT / "docs" / "images" / "scale_curves.png"
 
 
@@ -80,15 +81,11 @@ def write_figure(path: Path, count: int, human) -> None:
 def run_point(point: dict) -> dict:
     """The point's times, seconds and peak memory of its process. Raises: SystemExit when it failed; its messages are above."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.scale_point", json.dumps(point)], cwd=ROOT, stdout=subprocess.PIPE,
-                               text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    answer = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"the point {point} ended with {process.returncode}")
-    return {"curve": point["curve"], "size": point["size"], **json.loads(answer), "process_s": time.perf_counter() - start,
-            "peak_gb": usage.ru_maxrss * 1024 / 1e9}
+    done = subprocess.run([sys.executable, "-m", "benchmarks.scale_point", json.dumps(point)], cwd=ROOT, stdout=subprocess.PIPE,
+                          text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    if done.returncode:
+        sys.exit(f"the point {point} ended with {done.returncode}")
+    return {"curve": point["curve"], "size": point["size"], **json.loads(done.stdout), "process_s": time.perf_counter() - start}
 
 
 def measure(curves: dict[str, tuple[int, ...]], preset: str, repeats: int, folder: Path) -> list[dict]:
@@ -105,19 +102,14 @@ def measure(curves: dict[str, tuple[int, ...]], preset: str, repeats: int, folde
 
 
 def line(row: dict) -> str:
-    parts = "  ".join(f"{name[:-2]} {row[name]:7.3f}" for name in row if name.endswith("_s") and name != "process_s")
-    return f"{row['curve']:9} {row['size']:9,}  {parts}  process {row['process_s']:6.1f} s  {row['peak_gb']:5.2f} GB"
-
-
-def seconds(row: dict) -> float:
-    """What grows with the size: all timed parts, without starting the process."""
-    return sum(value for name, value in row.items() if name.endswith("_s") and name != "process_s")
+    parts = "  ".join(f"{name[:-2]} {row[name]:7.3f}" for name in PARTS if name in row)
+    return f"{row['curve']:9} {row['size']:9,}  {parts}  process {row['process_s']:6.1f} s, {row['cpu_s']:6.1f} core s  {row['peak_gb']:5.2f} GB"
 
 
 def keys(rows: list[dict]) -> dict[str, float]:
     """vertices_1m_*: of the largest mesh; vertex_slope: between the two largest."""
     smaller, largest = [row for row in rows if row["curve"] == "vertices"][-2:]
-    slope = math.log(seconds(largest) / seconds(smaller)) / math.log(largest["size"] / smaller["size"])
+    slope = math.log(largest["rig_s"] / smaller["rig_s"]) / math.log(largest["size"] / smaller["size"])
     return {"vertices_1m_gb": largest["peak_gb"], "vertices_1m_s": largest["process_s"], "vertex_slope": slope}
 
 
@@ -131,13 +123,15 @@ def draw(rows: list[dict], path: Path) -> None:
     for column, curve in enumerate(curves):
         own = [row for row in rows if row["curve"] == curve]
         sizes = [row["size"] for row in own]
-        for name in (name for name in own[0] if name.endswith("_s") and name != "process_s"):
-            axes[0, column].plot(sizes, [row.get(name, math.nan) for row in own], "o-", label=name[:-2])
+        for name in (name for name in PARTS if name in own[0]):
+            axes[0, column].plot(sizes, [row[name] for row in own], "o-", label=name[:-2])
         axes[1, column].plot(sizes, [row["peak_gb"] for row in own], "o-", color="0.3")
         axes[0, column].set(xscale="log", yscale="log", ylabel="seconds" if column == 0 else "", title=curve)
         axes[1, column].set(xscale="log", ylim=(0, None), xlabel=curve, ylabel="peak memory, GB" if column == 0 else "")
         axes[0, column].legend(frameon=False, fontsize=8)
         for axis in axes[:, column]:
+            axis.set_xticks(sizes, [f"{size / 1000:g}k" if size >= 1000 else size for size in sizes], minor=False)
+            axis.minorticks_off()
             axis.grid(alpha=0.3)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
