@@ -113,6 +113,14 @@ def keys(rows: list[dict]) -> dict[str, float]:
     return {"vertices_1m_gb": largest["peak_gb"], "vertices_1m_s": largest["process_s"], "vertex_slope": slope}
 
 
+def short(size: int) -> str:
+    """16k for 16,384, 1M for a million."""
+    for unit, letter in ((1_000_000, "M"), (1000, "k")):
+        if size >= unit:
+            return f"{size // unit}{letter}"
+    return str(size)
+
+
 def draw(rows: list[dict], path: Path) -> None:
     """Time above, peak memory below, a column for each curve."""
     import matplotlib
@@ -130,7 +138,7 @@ def draw(rows: list[dict], path: Path) -> None:
         axes[1, column].set(xscale="log", ylim=(0, None), xlabel=curve, ylabel="peak memory, GB" if column == 0 else "")
         axes[0, column].legend(frameon=False, fontsize=8)
         for axis in axes[:, column]:
-            axis.set_xticks(sizes, [f"{size / 1000:g}k" if size >= 1000 else size for size in sizes], minor=False)
+            axis.set_xticks(sizes, [short(size) for size in sizes])
             axis.minorticks_off()
             axis.grid(alpha=0.3)
     figure.tight_layout()

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.bench_scale import ROOT, draw, keys, refine, split, write_figure
+from benchmarks.bench_scale import ROOT, draw, keys, refine, short, split, write_figure
 from dataset.sources.files import load_asset
 from geometry.sampling import triangle_areas
 from tests.dataset.figures import capsule_man
@@ -44,6 +44,10 @@ def test_figure_is_read_back(tmp_path):
 def test_keys_by_hand():
     rows = [row(10, 9, 9, 9, 9), row(100, 1, 2, 5, .5), row(1000, 20, 20, 40, 2.5), {"curve": "batch", "size": 1}]
     assert keys(rows) == {"vertices_1m_gb": 2.5, "vertices_1m_s": 40, "vertex_slope": pytest.approx(1)}  # 2 s, then 20 s
+
+
+def test_short():
+    assert [short(size) for size in (16, 1024, 16384, 100_000, 1_000_000)] == ["16", "1k", "16k", "100k", "1M"]
 
 
 def test_draw(tmp_path):
