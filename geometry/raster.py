@@ -12,6 +12,7 @@ import numpy as np
 CHUNK = 1 << 20                # candidate pixels tested at once: bounds the memory
 DEPTH_STEPS = (1 << 30) - 1    # depth is compared in this many steps, so that one integer holds (depth, face)
 EDGE = -1e-9                   # a centre on an edge counts for both sides, or rounding would leave holes between them
+FLAT = 0.01                    # pixels that an edge must rise for its crossing of a row to be computed: below, rounding would decide
 EMPTY = np.iinfo(np.int64).max
 
 
@@ -54,11 +55,11 @@ def rasterize(points_V3: np.ndarray, faces_F3: np.ndarray, height: int, width: i
     box = _pixel_boxes(corners_F33, height, width)
     buffer_P = np.full(height * width, EMPTY)
     for faces in _chunks((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])):
-        face_P, x_P, y_P = _candidates(faces, box)
-        bary_P3 = _barycentric(corners_F33[face_P], x_P + 0.5, y_P + 0.5)
-        inside = (bary_P3 >= EDGE).all(1)  # False for the NaN of an empty triangle
-        face_P, bary_P3 = face_P[inside], bary_P3[inside]
-        depth_P = (bary_P3 * corners_F33[face_P, :, 2]).sum(1)
+        which_P, x_P, y_P = _candidates(corners_F33[faces], box[faces])
+        bary_3P = _barycentric(_shared(corners_F33[faces])[:, which_P], x_P + 0.5, y_P + 0.5)
+        inside = np.flatnonzero((bary_3P >= EDGE).all(0))  # False for the NaN of an empty triangle
+        face_P = faces[which_P[inside]]
+        depth_P = (bary_3P[:, inside].T * corners_F33[face_P, :, 2]).sum(1)
         step_P = np.rint((depth_P - near) / max(far - near, 1e-300) * DEPTH_STEPS).clip(0, DEPTH_STEPS).astype(np.int64)
         np.minimum.at(buffer_P, (y_P * width + x_P)[inside], (step_P << 32) + face_P)
     return _resolve(buffer_P, corners_F33, height, width)
@@ -79,24 +80,47 @@ def _chunks(pixels_F: np.ndarray):
     return np.split(faces, np.flatnonzero(np.diff(group)) + 1) if len(faces) else []
 
 
-def _candidates(faces: np.ndarray, box_F4: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every pixel of every face's box: face_P, x_P, y_P."""
-    x0, y0, x1, y1 = box_F4[faces].T
-    columns, pixels = x1 - x0, (x1 - x0) * (y1 - y0)
-    which = np.repeat(np.arange(len(faces)), pixels)
-    within = np.arange(len(which)) - np.repeat(np.cumsum(pixels) - pixels, pixels)
-    row, column = np.divmod(within, columns[which])
-    return faces[which], x0[which] + column, y0[which] + row
+def _candidates(corners_F33: np.ndarray, box_F4: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels that triangles may cover, row by row of their boxes: which triangle, x_P, y_P."""
+    rows_F = box_F4[:, 3] - box_F4[:, 1]
+    which_R = np.repeat(np.arange(len(rows_F)), rows_F)
+    y_R = np.arange(len(which_R)) + np.repeat(box_F4[:, 1] - np.cumsum(rows_F) + rows_F, rows_F)
+    left_R, right_R = _reach(corners_F33, which_R, y_R + 0.5)
+    first_R, end_R = box_F4[which_R, 0], box_F4[which_R, 2]
+    first_R = np.ceil(left_R - 1.5).clip(first_R, end_R).astype(np.int64)  # a pixel more at each end, for rounding
+    pixels_R = (np.floor(right_R + 0.5) + 1).clip(first_R, end_R).astype(np.int64) - first_R
+    row_P = np.repeat(np.arange(len(which_R)), pixels_R)
+    return which_R[row_P], np.arange(len(row_P)) + (first_R - np.cumsum(pixels_R) + pixels_R)[row_P], y_R[row_P]
 
 
-def _barycentric(corners_P33: np.ndarray, x_P: np.ndarray, y_P: np.ndarray) -> np.ndarray:
-    """(P, 3) weights of the corners at (x, y): sub-areas over the area; NaN for a triangle without area."""
-    (ax, ay), (bx, by), (cx, cy) = (corners_P33[:, k, :2].T for k in range(3))
-    area_P = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-    area_P = np.where(area_P == 0, np.nan, area_P)
-    weight_b = ((x_P - ax) * (cy - ay) - (y_P - ay) * (cx - ax)) / area_P
-    weight_c = ((bx - ax) * (y_P - ay) - (by - ay) * (x_P - ax)) / area_P
-    return np.stack([1 - weight_b - weight_c, weight_b, weight_c], 1)
+def _reach(corners_F33: np.ndarray, which_R: np.ndarray, y_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far left and right triangle which_R[r] reaches on the line y = y_R[r]; where an edge hardly rises, all of the edge."""
+    left_R, right_R = np.full(len(which_R), np.inf), np.full(len(which_R), -np.inf)
+    for start, end in ((0, 1), (1, 2), (2, 0)):
+        (ax_F, ay_F), (bx_F, by_F) = corners_F33[:, start, :2].T, corners_F33[:, end, :2].T
+        flat_F = np.abs(by_F - ay_F) < FLAT
+        slope_F = np.where(flat_F, 0, (bx_F - ax_F) / np.where(flat_F, 1, by_F - ay_F))
+        meets_R = (y_R >= np.minimum(ay_F, by_F)[which_R]) & (y_R <= np.maximum(ay_F, by_F)[which_R])
+        x_R = ax_F[which_R] + (y_R - ay_F[which_R]) * slope_F[which_R]
+        other_R = np.where(flat_F[which_R], bx_F[which_R], x_R)
+        left_R = np.where(meets_R, np.minimum(left_R, np.minimum(x_R, other_R)), left_R)
+        right_R = np.where(meets_R, np.maximum(right_R, np.maximum(x_R, other_R)), right_R)
+    return left_R, right_R
+
+
+def _shared(corners_F33: np.ndarray) -> np.ndarray:
+    """(7, F): what the weights of all pixels of a triangle share: corner a, b - a, c - a, and the area, NaN where there is none."""
+    (ax, ay), (bx, by), (cx, cy) = (corners_F33[:, k, :2].T for k in range(3))
+    area_F = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    return np.stack([ax, ay, bx - ax, by - ay, cx - ax, cy - ay, np.where(area_F == 0, np.nan, area_F)])
+
+
+def _barycentric(shared_7P: np.ndarray, x_P: np.ndarray, y_P: np.ndarray) -> np.ndarray:
+    """(3, P) weights of the corners at (x, y): sub-areas over the area; NaN for a triangle without area."""
+    ax, ay, bx, by, cx, cy, area_P = shared_7P
+    weight_b = ((x_P - ax) * cy - (y_P - ay) * cx) / area_P
+    weight_c = (bx * (y_P - ay) - by * (x_P - ax)) / area_P
+    return np.stack([1 - weight_b - weight_c, weight_b, weight_c])
 
 
 def _resolve(buffer_P: np.ndarray, corners_F33: np.ndarray, height: int, width: int) -> Fragments:
@@ -105,7 +129,7 @@ def _resolve(buffer_P: np.ndarray, corners_F33: np.ndarray, height: int, width: 
     face_P[covered] = buffer_P[covered] & 0xFFFFFFFF
     bary_P3, depth_P = np.zeros((height * width, 3)), np.full(height * width, np.inf)
     corners = corners_F33[face_P[covered]]
-    bary_P3[covered] = _barycentric(corners, covered % width + 0.5, covered // width + 0.5)
+    bary_P3[covered] = _barycentric(_shared(corners), covered % width + 0.5, covered // width + 0.5).T
     depth_P[covered] = (bary_P3[covered] * corners[:, :, 2]).sum(1)
     return Fragments(face_P.reshape(height, width), bary_P3.reshape(height, width, 3), depth_P.reshape(height, width))
 

@@ -7,7 +7,6 @@ STL stores no shared vertices; its equal corners are merged, the first keeping i
 from pathlib import Path
 
 import numpy as np
-import trimesh
 
 from dataset.asset import Asset, AssetError, check
 from geometry.normals import normalize, vertex_normals
@@ -56,6 +55,7 @@ def _usable(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> bool:
 
 
 def _mesh(path: Path, suffix: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    import trimesh  # here and not above: it takes a third of a second, and most files need none of it
     try:
         with path.open("rb") as file:  # an open file has no folder: trimesh looks for no texture beside it
             loaded = trimesh.load(file, file_type=suffix[1:], process=False)
