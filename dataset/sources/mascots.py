@@ -194,10 +194,11 @@ def _limb_style(kind: Family, rng: np.random.Generator) -> body.LimbStyle:
         draw = rng.random()
         return "segments" if draw < kind.segments else "noodle" if draw < kind.segments + kind.noodle else "tube"
 
-    def taper() -> tuple[float, float, float]:
+    def taper(start: float) -> tuple[float, float, float]:
         end = rng.uniform(0.5, 1.05)
-        return (1.0, 0.5 * (1 + end) * rng.uniform(0.85, 1.1), end)
+        return (start, 0.5 * (1 + end) * rng.uniform(0.85, 1.1), end)
 
+    shoulders = rng.uniform(1.3, 2.1) if rng.random() < 0.12 else 1.0     # heavy muscles or bat sleeves
     arms = limbs()
     legs = arms if rng.random() < 0.8 else limbs()
     hands = {"mitten": 0.4, "ball": 0.08, "rigid_ball": 0.08, "three": 0.1, "four": 0.15, "five": 0.12, "claw": 0.02, "stump": 0.05}
@@ -207,8 +208,9 @@ def _limb_style(kind: Family, rng: np.random.Generator) -> body.LimbStyle:
     shoe = rng.choice(["sneaker", "boot", "block"] if rng.random() < kind.big_feet else ["shoe"] * 5 + ["paw"] * 2 + ["stub"])
     loose = lambda p: rng.choice([rng.uniform(0.25, 0.6), rng.uniform(0.8, 0.98)]) if rng.random() < p else 0.0  # noqa: E731
     flare = lambda: rng.uniform(0, 0.25) if rng.random() < 0.6 else rng.uniform(0.3, 1.2)  # noqa: E731
+    power = rng.uniform(3, 6) if rng.random() < kind.ranges.boxy else 2.0
     return body.LimbStyle(
-        arms=arms, legs=legs, arm_taper=taper(), leg_taper=taper(), power=rng.uniform(3, 6) if rng.random() < kind.ranges.boxy else 2.0,
+        arms=arms, legs=legs, arm_taper=taper(shoulders), leg_taper=taper(1.0), power=power,
         sleeve=loose(kind.sleeve), sleeve_flare=flare(), trouser=loose(kind.trouser), trouser_flare=flare(),
         cuff=rng.uniform(1.2, 1.7) if rng.random() < kind.cuff else 0.0, hand=str(hand), shoe=str(shoe), boot=rng.uniform(0.15, 0.8))
 
