@@ -49,18 +49,25 @@ static inline unsigned update(Group& here, const float* q) {
     for (int l = 0; l < 16; l++) here.far[l] = far[l];
     return largest(far, 16);
 }
+static void forget(Lines<Group>& group, long count) {
+    for (long g = 0; g < group.count; g++)
+        for (long v = 0; v < 16; v++)
+            for (long l = 0; l < 16; l++) group[g].near[v * 16 + l] = g * 256 + l * 16 + v < count ? UINT_MAX : 0;
+}
 static void pick_plainly(const float* points, long count, const float* centre, long picks, int* picked) {
     const long groups = (count + 255) / 256;
     Lines<Group> group(groups);
-    for (long i = 0; i < groups * 256; i++) {
-        const long from = std::min(i, count - 1), to = i % 16 * 16 + i % 256 / 16;
-        group[i / 256].x[to] = points[from * 3];
-        group[i / 256].y[to] = points[from * 3 + 1];
-        group[i / 256].z[to] = points[from * 3 + 2];
-        group[i / 256].near[to] = i < count ? UINT_MAX : 0;
-    }
+    for (long g = 0; g < groups; g++)
+        for (long v = 0; v < 16; v++)
+            for (long l = 0; l < 16; l++) {
+                const long from = std::min(g * 256 + l * 16 + v, count - 1), to = v * 16 + l;
+                group[g].x[to] = points[from * 3];
+                group[g].y[to] = points[from * 3 + 1];
+                group[g].z[to] = points[from * 3 + 2];
+            }
     const float* q = centre;
     for (long step = 0; step < picks; step++, q = points + picked[step - 1] * 3) {
+        if (step <= 1) forget(group, count);
         unsigned most = 0;
         for (long g = 0; g < groups; g++) most = std::max(most, update(group[g], q));
         long g = 0, l = 0, v = 0;
@@ -68,7 +75,6 @@ static void pick_plainly(const float* points, long count, const float* centre, l
         l = g % 16, g /= 16;
         while (v < 15 && group[g].near[v * 16 + l] != most) v++;
         picked[step] = (int)std::min(g * 256 + l * 16 + v, count - 1);
-        for (long i = 0; step == 0 && i < count; i++) group[i / 256].near[i % 16 * 16 + i % 256 / 16] = UINT_MAX;
     }
 }
 
@@ -164,7 +170,7 @@ struct Cloud {
 """
 _CPU = """
 const long batch = in0_shape0, points = in0_shape1, count = out0_shape1;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (batch > 1)
 for (long b = 0; b < batch; b++) {
     const float* p = in0_p + b * points * 3;
     int* picked = out0_p + b * count;
