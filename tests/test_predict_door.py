@@ -104,7 +104,7 @@ def test_two_ranks_leave_what_one_process_leaves(place):
     assert call(place, "--input", str(place / "data"), str(place / "gone.glb"), "--name", "alone") == 2
     done = under_mpirun(place, "ranks", ["predict_joint_model.py"])
     assert done.returncode == 2 and "2 rigged, 1 failed" in done.stdout, done.stderr[-3000:]   # a failure on any rank is told
-    assert done.stdout.count("FAILED") == 1 and "others are still at work" in done.stdout
+    assert done.stdout.count("FAILED") == 1  # one table; the other rank's own line may be lost, as mpirun ends it at the answer 2
     assert results(place, "ranks") == results(place, "alone") and "summary.json" in results(place, "alone")
 
 
