@@ -3,7 +3,8 @@
     predictor = Predictor("output/TransRefiner-finetune")
     rig = predictor.predict(load_asset("hero.glb"))     # rig.joints_J3, rig.skin_VJ: the file's frame and vertex order
 
-The way in: the asset's frame -> network frame (Z up) -> unit box -> points -> network. The way home: the same similarity undone.
+The way in: the asset's frame -> network frame (Z up) -> unit box -> (upright, where it is not: launch/orientation.py) -> points ->
+network. The way home: the same similarities undone.
 The points are drawn with a generator seeded by the asset's content, so neither the order of files nor their names change a rig.
 Letters: N points, V vertices, U distinct vertex positions, J joints, R looks (resamplings).
 """
@@ -20,16 +21,18 @@ import jittor as jt
 import numpy as np
 
 from dataset.asset import Asset, AssetError, check, merge_fingers, network_rotation
-from dataset.format import skeleton
+from dataset.format import BODY_NAMES, skeleton
 from dataset.sampler import Sample, Sampler, Surface, blend
 from geometry.normals import normalize, vertex_normals
 from geometry.similarity import Similarity, fit_box
 from launch.build import build_model
 from launch.checkpoint import check_keys, load_model
+from launch.orientation import find_upright
 from launch.rig_folder import RigResult
 from launch.runtime import compile_note
 
 DEFAULT_POINTS = 1024     # N where the checkpoint's config does not say
+TURNS_AT_ONCE = 8
 SPREAD_OF_DOUBT = 0.02    # box units (about 1.7 cm on a person of 170 cm): a joint that moves so much between looks has confidence 1/e
 
 
@@ -76,16 +79,31 @@ class Predictor:
         to_box = box_similarity(asset)
         boxed = with_normals(asset.to_frame(to_box))
         rng = np.random.default_rng([self.options.seed, content_number(asset)])
-        queries = Queries.of(boxed)
         note, self.has_looked = nullcontext() if self.has_looked else compile_note("the network"), True
         with note, jt.no_grad():  # the first network call may compile kernels for minutes
-            encodings = [self.model.encode(*cloud) for cloud in self._clouds(boxed, queries, rng)]
+            first = draw(Sampler(self.points), boxed, Surface.of(boxed), rng)
+            to_stand = self._to_stand(boxed, first)
+            seen, first = (boxed, first) if to_stand is None else (boxed.to_frame(to_stand), moved(first, to_stand))
+            queries = Queries.of(seen)
+            encodings = [self.model.encode(*cloud) for cloud in self._clouds(seen, first, queries, rng)]
             skin_VJ = self._skin(encodings, queries)
         joints_RJ3 = np.stack([np.float64(encoding.joints_BJ3.numpy()[0]) for encoding in encodings])[:, :self.joint_count]
         box_joints_J3, bones = joints_RJ3.mean(0), skeleton(self.joint_count)
+        if to_stand is not None:
+            box_joints_J3 = to_stand.undo(box_joints_J3)
         rig = RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3),
                         np.float32(box_joints_J3), boxed.vertices_V3, to_box)
         return check_rig(rig, asset.source)
+
+    def _to_stand(self, boxed: Asset, first: Sample) -> Similarity | None:
+        """Box -> the box of the same figure standing upright; None where it does, or where the network has no opinion."""
+        if not getattr(self.model.cfg, "confidence", False):
+            return None
+        turn_33 = find_upright(lambda turns_K33: look_at_turns(self.model, first, turns_K33))
+        if (turn_33 == np.eye(3)).all():
+            return None
+        turn = Similarity(turn_33)
+        return turn.then(fit_box(turn.apply(boxed.vertices_V3)))
 
     def predict_batch(self, assets: list[Asset]) -> list[RigResult]:
         """One rig per asset, each the same to the last bit as `predict` gives alone.
@@ -96,14 +114,15 @@ class Predictor:
         """
         return [self.predict(asset) for asset in assets]
 
-    def _clouds(self, boxed: Asset, queries: "Queries", rng: np.random.Generator) -> list[tuple[jt.Var, jt.Var | None]]:
-        """Points (1, N, 3) and normals of each look; the hands are looked for first, with a sample of their own."""
-        sampler = Sampler(self.points)
+    def _clouds(self, boxed: Asset, first: Sample, queries: "Queries", rng: np.random.Generator) -> list[tuple[jt.Var, jt.Var | None]]:
+        """Points (1, N, 3) and normals of each look. Where a mesh's hands are looked for, the first sample serves that instead."""
+        samples = [first]
         if self.options.find_hands and boxed.has_faces:
-            first = self.model.encode(*to_network(draw(sampler, boxed, Surface.of(boxed), rng)))
-            boxed = replace(boxed, skin_VJ=self._first_skin(first, queries))  # which faces are hands is read from it
-        surface = Surface.of(boxed)
-        return [to_network(draw(sampler, boxed, surface, rng)) for _ in range(self.options.looks)]
+            skin_VJ = self._first_skin(self.model.encode(*to_network(first)), queries)
+            boxed, samples = replace(boxed, skin_VJ=skin_VJ), []  # which faces are hands is read from it
+        surface = Surface.of(boxed) if len(samples) < self.options.looks else None
+        samples += [draw(Sampler(self.points), boxed, surface, rng) for _ in range(self.options.looks - len(samples))]
+        return [to_network(sample) for sample in samples]
 
     def _first_skin(self, encoding, queries: "Queries") -> np.ndarray:
         """(V, J) float64, rows sum to 1."""
@@ -132,6 +151,27 @@ def draw(sampler: Sampler, boxed: Asset, surface: Surface | None, rng: np.random
     corner_N3, bary_N3 = sampler.places(len(boxed.vertices_V3), boxed.faces_F3, surface, rng)
     normals_N3 = None if boxed.normals_V3 is None else normalize(blend(boxed.normals_V3, corner_N3, bary_N3))
     return Sample(blend(boxed.vertices_V3, corner_N3, bary_N3), normals_N3, None, corner_N3, bary_N3)
+
+
+def moved(sample: Sample, similarity: Similarity) -> Sample:
+    """The same places on the surface in another frame."""
+    normals_N3 = None if sample.normals_N3 is None else similarity.apply_vectors(sample.normals_N3)
+    return replace(sample, points_N3=similarity.apply(sample.points_N3), normals_N3=normals_N3)
+
+
+def look_at_turns(model, sample: Sample, turns_K33: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What launch.orientation asks: the sample under each turn -> joints (K, J, 3) and mean expected error of the body's joints (K,)."""
+    joints, expected = [], []
+    for start in range(0, len(turns_K33), TURNS_AT_ONCE):
+        turns_B33 = turns_K33[start:start + TURNS_AT_ONCE].transpose(0, 2, 1)
+        points_BN3 = sample.points_N3 @ turns_B33
+        low_B13, high_B13 = points_BN3.min(1, keepdims=True), points_BN3.max(1, keepdims=True)
+        points_BN3 = (points_BN3 - (low_B13 + high_B13) / 2) * (2 / (high_B13 - low_B13).max(2, keepdims=True))
+        normals = None if sample.normals_N3 is None else jt.array(np.float32(sample.normals_N3 @ turns_B33))
+        found, _ = model.find_joints(jt.array(np.float32(points_BN3)), normals)
+        joints.append(found.joints_BJ3.numpy())
+        expected.append(found.expected_error_BJ.numpy()[:, :len(BODY_NAMES)].mean(1))
+    return np.concatenate(joints), np.concatenate(expected)
 
 
 def to_network(sample: Sample) -> tuple[jt.Var, jt.Var | None]:

@@ -37,13 +37,21 @@ class JointModelConfig:
     decoder: SkinDecoderConfig = field(default_factory=SkinDecoderConfig)
 
 
-class Encoding(NamedTuple):
-    """What one cloud becomes; any number of queries can be decoded from it."""
+class Joints(NamedTuple):
+    """Joints before and after refinement, what each knows, and how far off it expects to be."""
     initial_BJ3: jt.Var
     joints_BJ3: jt.Var
     tokens_BJD: jt.Var
-    fine: Level
     expected_error_BJ: jt.Var | None
+
+
+class Encoding(NamedTuple):
+    """What one cloud becomes; any number of queries can be decoded from it. The first four as in Joints."""
+    initial_BJ3: jt.Var
+    joints_BJ3: jt.Var
+    tokens_BJD: jt.Var
+    expected_error_BJ: jt.Var | None
+    fine: Level
 
 
 class JointModel(nn.Module):
@@ -72,14 +80,18 @@ class JointModel(nn.Module):
         self.decoder = SkinDecoder(cfg.decoder, body.widths, cfg.token_width, body.head_width, body.octaves,
                                    body.use_normals, parents)
 
-    def encode(self, points_BN3: jt.Var, normals_BN3: jt.Var | None = None) -> Encoding:
+    def find_joints(self, points_BN3: jt.Var, normals_BN3: jt.Var | None = None) -> tuple[Joints, list[Level]]:
+        """The half of the network that the joints need, and the levels that the skin goes on from."""
         normals_BN3 = jt.zeros_like(points_BN3) if normals_BN3 is None else normals_BN3
         levels, code_BG = self.backbone(points_BN3, normals_BN3)
         anchors = self.fuse(levels, code_BG)
         initial_BJ3 = self.head(anchors.xyz_BN3, anchors.feat_BNC, code_BG)
         joints_BJ3, tokens_BJD = self.refiner(initial_BJ3, anchors)
-        expected_error_BJ = None if self.confidence is None else self.confidence(tokens_BJD)
-        return Encoding(initial_BJ3, joints_BJ3, tokens_BJD, self.decoder.climb(levels), expected_error_BJ)
+        return Joints(initial_BJ3, joints_BJ3, tokens_BJD, None if self.confidence is None else self.confidence(tokens_BJD)), levels
+
+    def encode(self, points_BN3: jt.Var, normals_BN3: jt.Var | None = None) -> Encoding:
+        joints, levels = self.find_joints(points_BN3, normals_BN3)
+        return Encoding(*joints, self.decoder.climb(levels))
 
     def decode_skin(self, code: Encoding, query_BQ3: jt.Var, normals_BQ3: jt.Var | None = None) -> jt.Var:
         """Weights (B, Q, J) at any positions. The skin teaches the joints nothing: it sees them detached."""
