@@ -139,7 +139,7 @@ std::vector<std::unique_ptr<Tree>> trees(batch);
         #pragma omp task
         trees[b].reset(new Tree(in1_p + b * sources * 3, sources));
     }
-    #pragma omp for schedule(static)
+    #pragma omp for schedule(dynamic, 64) nowait
     for (long row = 0; row < batch * queries; row++) {
         Key found[64];
         search(*trees[row / queries], in0_p + row * 3, (int)k, found);
