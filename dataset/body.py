@@ -74,12 +74,15 @@ class SparseRows:
         """(M, J) float32."""
         return self._matrix(self.weight_E, self.joint_E, self.bound_M1).toarray()
 
-    def corners_joined(self, bary_N3: np.ndarray, joint_J: np.ndarray | None) -> np.ndarray:
-        """(N, J) float32 weights of points whose three corners are rows 3n to 3n + 2; joint j's go to column joint_J[j]."""
+    def corners_joined(self, bary_N3: np.ndarray, joint_J: np.ndarray | None, out_NJ: np.ndarray | None = None) -> np.ndarray:
+        """(N, J) float32 weights of points whose three corners are rows 3n to 3n + 2; joint j's go to column joint_J[j].
+
+        out_NJ: where to write them, C-contiguous float32; a new array when not given.
+        """
         weight_E = self.weight_E * bary_N3.ravel().repeat(self.count_M)
         joint_E = self.joint_E if joint_J is None else joint_J.take(self.joint_E)
         # entries of one joint in several corners are listed twice; toarray adds them up
-        return self._matrix(weight_E, joint_E, np.ascontiguousarray(self.bound_M1[::3])).toarray()
+        return self._matrix(weight_E, joint_E, np.ascontiguousarray(self.bound_M1[::3])).toarray(out=out_NJ)
 
     def _matrix(self, weight_E: np.ndarray, joint_E: np.ndarray, bound_R1: np.ndarray) -> csr_matrix:
         # a copy that is filled skips the constructor's checks, which cost as much as the product

@@ -11,7 +11,7 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -57,15 +57,38 @@ class Posed:
     high_3: np.ndarray
 
 
-def pose_sample(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.random.Generator) -> Posed:
-    """Draw points on the rest mesh, add clutter, move all, and mirror at the end. draw: of this body or of the asset it was made of."""
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What chance decided for a sample before anything moves: a draw, places on the rest mesh (more where it will be thinned), clutter."""
+    draw: Draw
+    body: Body
+    thin: bool
+    corner_N3: np.ndarray
+    bary_N3: np.ndarray
+    shells: Shells | None
+
+
+def choose(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.random.Generator) -> Choice:
+    """Draw points on the rest mesh, and add clutter. draw: of this body or of the asset it was made of."""
     thin = rng.random() < mix.density.p
     wide = replace(sampler, count=2 * sampler.count) if thin else sampler
     corner_N3, bary_N3 = wide.places(len(body.vertices_V3), body.faces_F3, body.surface, rng)
     bary_N3, shells = bary_N3.astype(np.float32), None
     if body.has_skin and rng.random() < mix.clutter.p:
         shells = mix.clutter.shells(blend(body.vertices_V3, corner_N3, bary_N3), body.joints_J3, rng)
-    transforms_J44, pose_J44 = draw.move()
+    return Choice(draw, body, thin, corner_N3, bary_N3, shells)
+
+
+def pose_sample(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.random.Generator) -> Posed:
+    """One sample by itself: choose, then move all."""
+    return pose(choose(draw, body, sampler, mix, rng), draw.move(), sampler.count, mix, rng)
+
+
+def pose(choice: Choice, move: tuple[np.ndarray, np.ndarray], count: int, mix: Mix, rng: np.random.Generator,
+         skin_NJ: np.ndarray | None = None) -> Posed:
+    """Carry out a choice and mirror at the end. move: of its draw. skin_NJ: where to write the weights, a new array when not given."""
+    body, shells, corner_N3, bary_N3 = choice.body, choice.shells, choice.corner_N3, choice.bary_N3
+    transforms_J44, pose_J44 = move
     transforms_J12 = transforms_J44[:, :3].reshape(-1, 12).astype(np.float32)
     rows = _corner_rows(body, corner_N3, bary_N3)
     corner_3N3 = body.posed(corner_N3.ravel(), rows, transforms_J12).reshape(3, -1, 3)
@@ -74,13 +97,13 @@ def pose_sample(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.rand
         move_S44 = transforms_J44[shells.joint_S]
         points_3N[:, shells.rows_S] = ((move_S44[:, :3, :3] @ shells.points_S3[:, :, None])[..., 0] + move_S44[:, :3, 3]).T
     low_3, high_3 = body.widened(transforms_J12, points_3N.min(1), points_3N.max(1))
-    if thin:
-        kept = mix.density.keep(points_3N.T, sampler.count, rng)
+    if choice.thin:
+        kept = mix.density.keep(points_3N.T, count, rng)
         points_3N, corner_N3, bary_N3 = points_3N[:, kept], corner_N3[kept], bary_N3[kept]
         rows, shells = _corner_rows(body, corner_N3, bary_N3), None if shells is None else shells.among(kept)
-    skin_NJ, normals_N3 = _carried(body, corner_N3, bary_N3, rows, shells, transforms_J12, draw.mirrored)
+    skin_NJ, normals_N3 = _carried(replace(choice, corner_N3=corner_N3, bary_N3=bary_N3, shells=shells), rows, transforms_J12, skin_NJ)
     posed = Posed(points_3N.T, normals_N3, skin_NJ, pose_J44[:, :3, 3], low_3, high_3)
-    return _mirrored(posed) if draw.mirrored else posed
+    return _mirrored(posed) if choice.draw.mirrored else posed
 
 
 def _corner_rows(body: Body, corner_N3: np.ndarray, bary_N3: np.ndarray) -> SparseRows:
@@ -90,11 +113,12 @@ def _corner_rows(body: Body, corner_N3: np.ndarray, bary_N3: np.ndarray) -> Spar
     return body.skin.rows(corner_N3.ravel(), wanted_N3.ravel())
 
 
-def _carried(body: Body, corner_N3: np.ndarray, bary_N3: np.ndarray, rows: SparseRows, shells: Shells | None,
-             transforms_J12: np.ndarray, mirrored: bool) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _carried(choice: Choice, rows: SparseRows, transforms_J12: np.ndarray,
+             skin_NJ: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
     """(skin_NJ, normals_N3) float32: weights with left and right joints in each other's columns where mirrored, normals posed."""
-    order_J = np.array(skeleton(body.joint_count).mirror, np.int32) if mirrored else None
-    skin_NJ = rows.corners_joined(bary_N3, order_J)
+    body, corner_N3, bary_N3, shells = choice.body, choice.corner_N3, choice.bary_N3, choice.shells
+    order_J = np.array(skeleton(body.joint_count).mirror, np.int32) if choice.draw.mirrored else None
+    skin_NJ = rows.corners_joined(bary_N3, order_J, skin_NJ)
     if shells is not None:
         skin_NJ[shells.rows_S] = 0.0
         skin_NJ[shells.rows_S, shells.joint_S if order_J is None else order_J[shells.joint_S]] = 1.0
@@ -171,9 +195,8 @@ class Pipeline:
         return int(_order(self.seed, epoch, len(self.assets))[place])
 
     def train_sample(self, step: int, slot: int) -> tuple[dict[str, np.ndarray], str]:
-        """One training sample as arrays, and its asset's source for messages."""
-        rng = np.random.default_rng([self.seed, _TRAIN, step, slot])
-        return self._sample(self.pick(step, slot, rng), self.mix, rng)
+        """One training sample as arrays, and its asset's source for messages: the same bits as in any batch."""
+        return unstack(self.train_batch(step, [slot]))
 
     def validation_sample(self, index: int, view: int, kind: str) -> tuple[dict[str, np.ndarray], str]:
         """A fixed sample: pose of the given kind, nothing else changed."""
@@ -182,28 +205,54 @@ class Pipeline:
                         clutter=replace(self.mix.clutter, p=0.0),
                         density=PointDensity(0.0), jitter=replace(self.mix.jitter, p=0.0),
                         normal_dropout=replace(self.mix.normal_dropout, p=0.0))
-        return self._sample(index, plain, np.random.default_rng([self.seed, _VALIDATION, index, view]))
-
-    def _sample(self, index: int, mix: Mix, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], str]:
-        body = self.body(index)
-        try:
-            draw = mix(body, rng)
-            posed = pose_sample(draw, body, self.sampler, mix, rng)
-            centre_3, scale = _box(posed)
-        except AssetError:
-            raise
-        except ValueError as error:
-            raise AssetError(f"{body.source}: cannot be posed and sampled ({error}); run dataset.asset.check on it") from error
-        seen = posed.normals_N3 is not None and not mix.normal_dropout(rng)
-        joints_J3, mask_J, skin_NJ, skin_mask = _targets(body, posed, self.joints)
-        sample = {"points": mix.jitter((posed.points_N3 - np.float32(centre_3)) * np.float32(scale), rng),
-                  "normals": posed.normals_N3 if seen else np.zeros_like(posed.points_N3), "has_normals": float(seen),
-                  "joints": (joints_J3 - centre_3) * scale * mask_J[:, None], "joint_mask": mask_J, "skin": skin_NJ, "skin_mask": skin_mask,
-                  "upright": float(draw.upright)}
-        return {key: np.asarray(value, np.float32) for key, value in sample.items()}, body.source
+        return unstack(self._batch([index], plain, [np.random.default_rng([self.seed, _VALIDATION, index, view])]))
 
     def train_batch(self, step: int, slots: Sequence[int]) -> Batch:
-        return stack([self.train_sample(step, slot) for slot in slots])
+        rngs = [np.random.default_rng([self.seed, _TRAIN, step, slot]) for slot in slots]
+        return self._batch([self.pick(step, slot, rng) for slot, rng in zip(slots, rngs)], self.mix, rngs)
+
+    def _batch(self, indices: Sequence[int], mix: Mix, rngs: Sequence[np.random.Generator]) -> Batch:
+        """Samples of these assets, each from its own rng. Stage by stage: a stage runs several times faster while its code is in cache."""
+        bodies = [self.body(index) for index in indices]
+        draws = [_naming(body, mix, body, rng) for body, rng in zip(bodies, rngs)]
+        choices = [_naming(body, choose, draw, body, self.sampler, mix, rng) for body, draw, rng in zip(bodies, draws, rngs)]
+        moves = [_naming(body, draw.move) for body, draw in zip(bodies, draws)]
+        batch = _blank(len(bodies), self.sampler.count, self.joints)
+        batch["asset"] = [body.source for body in bodies]
+        for b, (choice, move, rng) in enumerate(zip(choices, moves, rngs)):
+            row = {key: values[b, ...] for key, values in batch.items() if key != "asset"}
+            direct = row["skin"] if choice.body.joint_count == self.joints and choice.body.has_skin else None
+            posed = _naming(choice.body, pose, choice, move, self.sampler.count, mix, rng, direct)
+            _fill(row, choice, posed, mix, rng)
+        return batch
+
+
+def _naming(body: Body, function: Callable, *args):
+    """Call, with the asset's name on what goes wrong."""
+    try:
+        return function(*args)
+    except AssetError:
+        raise
+    except ValueError as error:
+        raise AssetError(f"{body.source}: cannot be posed and sampled ({error}); run dataset.asset.check on it") from error
+
+
+def _blank(batch: int, points: int, joints: int) -> Batch:
+    """Arrays of a batch, float32 zeros."""
+    tails = {"points": (points, 3), "normals": (points, 3), "has_normals": (), "joints": (joints, 3), "joint_mask": (joints,),
+             "skin": (points, joints), "skin_mask": (), "upright": ()}
+    return {key: np.zeros((batch, *tail), np.float32) for key, tail in tails.items()}
+
+
+def _fill(row: dict[str, np.ndarray], choice: Choice, posed: Posed, mix: Mix, rng: np.random.Generator) -> None:
+    """Write a sample into its row of the batch, in the unit box."""
+    centre_3, scale = _naming(choice.body, _box, posed)
+    if posed.normals_N3 is not None and not mix.normal_dropout(rng):
+        row["normals"][:], row["has_normals"][...] = posed.normals_N3, 1
+    joints_J3, mask_J, row["skin_mask"][...] = _targets(choice.body, posed, row["skin"])
+    row["points"][:] = mix.jitter((posed.points_N3 - np.float32(centre_3)) * np.float32(scale), rng)
+    row["joints"][:], row["joint_mask"][:] = (joints_J3 - centre_3) * scale * mask_J[:, None], mask_J
+    row["upright"][...] = choice.draw.upright
 
 
 def _box(posed: Posed) -> tuple[np.ndarray, float]:
@@ -215,12 +264,12 @@ def _box(posed: Posed) -> tuple[np.ndarray, float]:
     return (low_3 + high_3) / 2, 2 / extent
 
 
-def _targets(body: Body, posed: Posed, joints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """(joints_J3, joint_mask_J, skin_NJ, skin_mask) with J = what the network predicts.
+def _targets(body: Body, posed: Posed, skin_NJ: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """(joints_J3, joint_mask_J, skin_mask) with J = what the network predicts; skin_NJ is filled unless it has the weights already.
 
     A 22-joint character under a 52-joint network: fingers are masked out, and so is its skin, whose hand holds the fingers' weight.
     """
-    known, count = len(posed.joints_J3), len(posed.points_N3)
+    known, joints = len(posed.joints_J3), skin_NJ.shape[1]
     joints_J3, mask_J = np.zeros((joints, 3)), np.zeros(joints)
     both = min(known, joints)
     joints_J3[:both] = posed.joints_J3[:both]
@@ -229,13 +278,10 @@ def _targets(body: Body, posed: Posed, joints: int) -> tuple[np.ndarray, np.ndar
         # a mirrored draw swaps sides, and validity is a property of the rig's convention, the same on both
         mask_J[:both] = (body.joint_valid_J & body.joint_valid_J[list(skeleton(known).mirror)])[:both]
     if posed.skin_NJ is None:
-        return joints_J3, mask_J, np.zeros((count, joints)), 0.0
-    skin_NJ = posed.skin_NJ
-    if known > joints:
-        skin_NJ = merge_fingers(skin_NJ)
-    elif known < joints:
-        skin_NJ = np.pad(skin_NJ, ((0, 0), (0, joints - known)))
-    return joints_J3, mask_J, skin_NJ, float(body.skin_valid and known >= joints)
+        return joints_J3, mask_J, 0.0
+    if posed.skin_NJ is not skin_NJ:
+        skin_NJ[:, :both] = merge_fingers(posed.skin_NJ) if known > joints else posed.skin_NJ
+    return joints_J3, mask_J, float(body.skin_valid and known >= joints)
 
 
 def stack(samples: Sequence[tuple[dict[str, np.ndarray], str]]) -> Batch:
@@ -243,6 +289,11 @@ def stack(samples: Sequence[tuple[dict[str, np.ndarray], str]]) -> Batch:
     batch: Batch = {key: np.stack([arrays[key] for arrays, _ in samples]) for key in samples[0][0]}
     batch["asset"] = [source for _, source in samples]
     return batch
+
+
+def unstack(batch: Batch) -> tuple[dict[str, np.ndarray], str]:
+    """The only sample of a batch: its arrays and its source."""
+    return {key: values[0, ...] for key, values in batch.items() if key != "asset"}, batch["asset"][0]
 
 
 def serve() -> None:
