@@ -7,7 +7,8 @@
 
 Writes <output>/<name>/<cls>/<id>/ (see launch/batch_predict.py) and prints what became of each input. What stands there already,
 made from the same file, checkpoint, options and program, is left as it is.
-Exit code: 0 when all were rigged, 2 when any failed or the command itself is wrong; under mpirun the last process answers for all.
+Exit code: 0 when all were rigged, 2 when any failed or the command itself is wrong, 3 with --strict when a rig is doubtful;
+under mpirun the last process answers for all.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from launch.door import enter, natural, positive
 from launch.ranks import Ranks
 
+ACCEPTED_CM = 5.0     # mean expected error of the joints that --strict lets pass
 DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
 
 
@@ -32,14 +34,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("predict_joint"), help="where results go (default: %(default)s)")
     parser.add_argument("--batch_size", type=positive, default=4, help="files read ahead while the network works (default: %(default)s)")
     parser.add_argument("--seed", type=natural, default=0, help="of the point sampling (default: %(default)s)")
-    parser.add_argument("--looks", type=positive, default=4,
-                        help="samplings averaged; two or more also give each joint a confidence (default: %(default)s)")
+    parser.add_argument("--looks", type=positive, default=4, help="samplings averaged (default: %(default)s)")
     parser.add_argument("--one_pass", action="store_true",
                         help="do not look for the hands first: twice as fast, fewer points on the fingers")
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
     parser.add_argument("--dialect", choices=("contest", "mixamo", "vrm"), default="contest", help="bone names in rigged.glb")
     parser.add_argument("--influences", type=int, choices=range(1, 9), default=4, metavar="1-8",
                         help="most weights that a vertex keeps in rigged.glb (default: %(default)s)")
+    parser.add_argument("--strict", action="store_true", help="exit with 3 when a rig is expected to be off by more than "
+                        f"{ACCEPTED_CM:g} cm a joint (of a figure of 170 cm)")
     args = parser.parse_args(argv)
     if not args.input and not args.data_list:
         parser.error("name what to rig: --input FILE_OR_FOLDER ... or --data_root DIR --data_list LIST")
@@ -71,7 +74,13 @@ def run(args: argparse.Namespace) -> int:
         return 0  # mpirun ends all ranks as soon as one answers otherwise
     print(table(outcomes))
     print(f"results: {args.output / name}")
-    return 2 if any(o.reason for o in outcomes) else 0
+    if any(o.reason for o in outcomes):
+        return 2
+    doubtful = [o.input for o in outcomes if o.expected_error_cm is None or o.expected_error_cm > ACCEPTED_CM]
+    if args.strict and doubtful:
+        print(f"not good enough for --strict (expected error above {ACCEPTED_CM:g} cm, or unknown): {', '.join(doubtful)}", file=sys.stderr)
+        return 3
+    return 0
 
 
 if __name__ == "__main__":

@@ -61,12 +61,16 @@ class BatchOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input: folder on success, reason on failure. stood: it was there already, made from the same things."""
+    """What became of one input: folder on success, reason on failure. stood: it was there already, made from the same things.
+
+    expected_error_cm: the mean over the joints in its report, None where the network does not say.
+    """
     input: str
     folder: str | None = None
     reason: str | None = None
     warnings: tuple[str, ...] = ()
     stood: bool = False
+    expected_error_cm: float | None = None
 
 
 class Task(NamedTuple):
@@ -181,7 +185,7 @@ def _rig_all(predictor: Predictor, tasks: list[Task], run_folder: Path, options:
             elif writing.start(job, is_last=number == len(tasks) - 1):
                 waiting = task
             else:
-                yield task, _written(task, lambda: write_rig(*job)["warnings"])
+                yield task, _written(task, lambda: write_rig(*job))
         if waiting is not None:
             yield waiting, _written(waiting, writing.finish)
 
@@ -200,7 +204,7 @@ class _Writing:
         self.writer.start(*job)
         return True
 
-    def finish(self) -> list[str]:
+    def finish(self) -> dict:
         return self.writer.finish()
 
     def __enter__(self) -> "_Writing":
@@ -211,11 +215,16 @@ class _Writing:
             self.writer.close()
 
 
-def _written(task: Task, warnings: Callable[[], list[str]]) -> Outcome:
+def _written(task: Task, write: Callable[[], dict]) -> Outcome:
     try:
-        return Outcome(task.path.name, folder=task.folder, warnings=tuple(warnings()))
+        return rigged(task, write())
     except Exception as error:
         return Outcome(task.path.name, reason=reason_of(error))
+
+
+def rigged(task: Task, report: dict, stood: bool = False) -> Outcome:
+    return Outcome(task.path.name, task.folder, warnings=tuple(report["warnings"]), stood=stood,
+                   expected_error_cm=report.get("expected_error_cm"))
 
 
 def _read(tasks: list[Task], run_folder: Path, options: BatchOptions, common: str) -> Iterator[tuple[Task, Loaded]]:
@@ -225,7 +234,7 @@ def _read(tasks: list[Task], run_folder: Path, options: BatchOptions, common: st
             made_from = source_digest(task.path, common)
             report = standing(run_folder / task.folder, made_from)
             if report is not None:
-                return Loaded(made_from, outcome=Outcome(task.path.name, task.folder, warnings=tuple(report["warnings"]), stood=True))
+                return Loaded(made_from, outcome=rigged(task, report, stood=True))
             return Loaded(made_from, load_asset(task.path, up=None if options.up == "auto" else options.up))
         except Exception as error:
             return Loaded("", outcome=Outcome(task.path.name, reason=reason_of(error)))

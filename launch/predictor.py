@@ -27,12 +27,13 @@ from geometry.normals import normalize, vertex_normals
 from geometry.similarity import Similarity, fit_box
 from launch.build import build_model
 from launch.checkpoint import check_keys, load_model
-from launch.orientation import find_upright
-from launch.rig_folder import RigResult
+from launch.orientation import angle_of, find_upright
+from launch.rig_folder import CM_PER_BOX, RigResult
 from launch.runtime import compile_note
 
 DEFAULT_POINTS = 1024     # N where the checkpoint's config does not say
 TURNS_AT_ONCE = 8
+RIGHT_WITHIN = 5 / CM_PER_BOX   # box units: a joint's confidence is the chance that it is right within 5 cm
 SPREAD_OF_DOUBT = 0.02    # box units (about 1.7 cm on a person of 170 cm): a joint that moves so much between looks has confidence 1/e
 
 
@@ -91,8 +92,10 @@ class Predictor:
         box_joints_J3, bones = joints_RJ3.mean(0), skeleton(self.joint_count)
         if to_stand is not None:
             box_joints_J3 = to_stand.undo(box_joints_J3)
-        rig = RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3),
-                        np.float32(box_joints_J3), boxed.vertices_V3, to_box)
+        expected_J = self._expected_errors(encodings)
+        rig = RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3, expected_J),
+                        np.float32(box_joints_J3), boxed.vertices_V3, to_box, expected_J,
+                        0.0 if to_stand is None else float(np.degrees(angle_of(to_stand.rotation_33))))
         return check_rig(rig, asset.source)
 
     def _to_stand(self, boxed: Asset, first: Sample) -> Similarity | None:
@@ -104,6 +107,12 @@ class Predictor:
             return None
         turn = Similarity(turn_33)
         return turn.then(fit_box(turn.apply(boxed.vertices_V3)))
+
+    def _expected_errors(self, encodings: list) -> np.ndarray | None:
+        """(J,) float64, box units: the looks' mean, which the mean of their joints should not exceed."""
+        if not getattr(self.model.cfg, "confidence", False):
+            return None
+        return np.mean([np.float64(encoding.expected_error_BJ.numpy()[0]) for encoding in encodings], axis=0)[:self.joint_count]
 
     def predict_batch(self, assets: list[Asset]) -> list[RigResult]:
         """One rig per asset, each the same to the last bit as `predict` gives alone.
@@ -277,8 +286,14 @@ def unit_rows(skin_VJ: np.ndarray) -> np.ndarray:
     return skin_VJ / skin_VJ.sum(1, keepdims=True)
 
 
-def confidence(joints_RJ3: np.ndarray) -> np.ndarray | None:
-    """exp(-spread / SPREAD_OF_DOUBT) per joint, float32; None for a single look."""
+def confidence(joints_RJ3: np.ndarray, expected_J: np.ndarray | None) -> np.ndarray | None:
+    """(J,) float32 in (0, 1]: the chance that a joint is right within RIGHT_WITHIN, its error being exponential with the expected mean.
+
+    From a network that expects nothing: exp(-spread / SPREAD_OF_DOUBT), with spread the mean distance between a joint's looks and
+    their mean; None for a single look.
+    """
+    if expected_J is not None:
+        return np.float32(-np.expm1(-RIGHT_WITHIN / expected_J))
     if len(joints_RJ3) == 1:
         return None
     spread_J = np.linalg.norm(joints_RJ3 - joints_RJ3.mean(0), axis=2).mean(0)

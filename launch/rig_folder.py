@@ -19,6 +19,7 @@ from geometry.similarity import Similarity
 OUTSIDE = 0.01            # box units beyond the mesh's bounding box before a joint counts as outside
 ASYMMETRY = 1.15          # a left bone this much longer than its right one is worth a word
 DOUBT = 0.5               # confidence under which a joint is named
+CM_PER_BOX = 85.0         # a figure whose longest side (2 box units) is 170 cm
 INFLUENCE = 1e-3          # weights below it do not count as an influence
 REPORT = "report.json"
 
@@ -27,8 +28,9 @@ class RigResult(NamedTuple):
     """A rig in the user's frame and vertex order, and the same in the unit box of the contest's layout.
 
     joints_J3, box_joints_J3, box_vertices_V3, skin_VJ: float32. skin_VJ: >= 0, rows sum to 1 within 1e-6.
-    confidence_J: in (0, 1], falling with the spread of the joint between looks (launch/predictor.py); None for a single look.
-    to_box: user's frame -> box.
+    confidence_J: in (0, 1], see launch/predictor.py; None where there is nothing to tell it from. to_box: user's frame -> box.
+    expected_error_J: mean distance from the truth that the network expects of each joint, box units; None where it does not say.
+    turned: degrees that the figure was turned by to stand upright before it was rigged.
     """
     joints_J3: np.ndarray
     parents: tuple[int | None, ...]
@@ -38,6 +40,13 @@ class RigResult(NamedTuple):
     box_joints_J3: np.ndarray
     box_vertices_V3: np.ndarray
     to_box: Similarity
+    expected_error_J: np.ndarray | None = None
+    turned: float = 0.0
+
+    @property
+    def expected_error_cm(self) -> float | None:
+        """Mean over the joints, for a figure whose longest side is 170 cm."""
+        return None if self.expected_error_J is None else round(float(self.expected_error_J.mean()) * CM_PER_BOX, 2)
 
 
 @dataclass(frozen=True)
@@ -91,10 +100,14 @@ def make_report(asset: Asset, rig: RigResult, making: Making) -> dict:
     """What was predicted, as plain data; the same input gives the same bytes."""
     influences_V = (rig.skin_VJ > INFLUENCE).sum(1)
     doubts = [None] * len(rig.names) if rig.confidence_J is None else [round(float(c), 4) for c in rig.confidence_J]
-    joints = [{"name": name, "parent": parent, "position": [round(float(x), 6) for x in position], "confidence": doubt}
-              for name, parent, position, doubt in zip(rig.names, rig.parents, rig.joints_J3, doubts)]
+    errors = ([None] * len(rig.names) if rig.expected_error_J is None
+              else [round(float(e) * CM_PER_BOX, 2) for e in rig.expected_error_J])
+    joints = [{"name": name, "parent": parent, "position": [round(float(x), 6) for x in position], "confidence": doubt,
+               "expected_error_cm": error}
+              for name, parent, position, doubt, error in zip(rig.names, rig.parents, rig.joints_J3, doubts, errors)]
     return {"input": making.input, "run": making.run, "up": asset.up, "seed": making.seed, "looks": making.looks,
             "vertices": len(asset.vertices_V3), "faces": len(asset.faces_F3) if asset.has_faces else 0, "joint_count": len(joints),
+            "expected_error_cm": rig.expected_error_cm, "turned_upright_degrees": round(rig.turned, 1),
             "influences": {"mean": round(float(influences_V.mean()), 3), "max": int(influences_V.max())},
             "warnings": warnings_of(rig, influences_V, making.influences), "joints": joints, "made_from": making.made_from}
 

@@ -30,8 +30,8 @@ class RigWriter:
         pickle.dump((folder.absolute(), asset, rig, making), self.process.stdin, 5)
         self.process.stdin.flush()
 
-    def finish(self) -> list[str]:
-        """The warnings in the report of the rig that was started. Raises: whatever writing it raised; OSError when the writer has died."""
+    def finish(self) -> dict:
+        """The report of the rig that was started. Raises: whatever writing it raised; OSError when the writer has died."""
         try:
             answer = pickle.load(self.process.stdout)
         except (EOFError, pickle.UnpicklingError):
@@ -60,7 +60,7 @@ def serve() -> None:
         except EOFError:
             return
         try:
-            answer = write_rig(*job)["warnings"]
+            answer = write_rig(*job)
         except Exception as error:  # the other process names the input that it belongs to
             answer = error
         try:

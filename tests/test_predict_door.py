@@ -51,6 +51,19 @@ def test_one_failure_is_exit_code_2(place, capsys):
     assert "gone.glb" in out and "FAILED" in out and "2 rigged, 1 failed" in out
 
 
+def test_strict_refuses_what_the_network_doubts(place, monkeypatch, capsys):
+    save_random(place / "doubting", model="transrefiner", points=64)
+    words = ["--input", str(place / "data" / "test" / "1.npz"), "--checkpoint", str(place / "doubting"), "--output", str(place / "out")]
+    assert door.main(words) == 0
+    report = json.loads((place / "out" / "doubting" / "vroid" / "1" / "report.json").read_text())
+    assert report["expected_error_cm"] == pytest.approx(sum(j["expected_error_cm"] for j in report["joints"]) / 52, abs=0.01)
+    for limit, code in ((report["expected_error_cm"] + 0.1, 0), (report["expected_error_cm"] - 0.1, 3)):
+        monkeypatch.setattr(door, "ACCEPTED_CM", limit)
+        assert door.main([*words, "--strict"]) == code
+    assert "1.npz" in capsys.readouterr().err
+    assert call(place, "--input", str(place / "data" / "test" / "1.npz"), "--strict") == 3     # a network that does not say
+
+
 @pytest.mark.parametrize("words, message", [([], "name what to rig"), (["--data_root", "x"], "name what to rig"),
                                             (["--input", "a", "--data_root", "x"], "needs --data_list"),
                                             (["--input", "a", "--batch_size", "0"], "at least 1"),

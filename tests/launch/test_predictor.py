@@ -50,7 +50,11 @@ def test_contract(predictor, asset):
     assert rig.joints_J3.shape == (52, 3) and rig.skin_VJ.shape == (len(asset.vertices_V3), 52)
     assert {a.dtype for a in (rig.joints_J3, rig.skin_VJ, rig.box_joints_J3, rig.box_vertices_V3)} == {np.dtype("float32")}
     assert (rig.skin_VJ >= 0).all() and abs(rig.skin_VJ.sum(1, dtype=float) - 1).max() <= 1e-6
-    assert rig.confidence_J is None
+    says = getattr(predictor.model.cfg, "confidence", False)
+    assert says == (rig.expected_error_J is not None) == (rig.confidence_J is not None)
+    if says:
+        assert rig.expected_error_J.shape == (52,) and (rig.expected_error_J > 0).all()
+        assert rig.expected_error_cm == pytest.approx(85 * rig.expected_error_J.mean(), abs=0.01)
     assert abs(rig.box_vertices_V3).max() == pytest.approx(1, abs=1e-6)
 
 
@@ -175,8 +179,10 @@ def test_looks_are_averaged_and_tell_doubt(checkpoint):
 def test_confidence_by_hand():
     # joint 0 stays; joint 1 is 0.02 to either side of its mean
     looks_RJ3 = np.array([[[0, 0, 0], [.98, 0, 0]], [[0, 0, 0], [1.02, 0, 0]]])
-    np.testing.assert_allclose(confidence(looks_RJ3), [1, np.exp(-1)], rtol=1e-5)
-    assert confidence(looks_RJ3[:1]) is None
+    np.testing.assert_allclose(confidence(looks_RJ3, None), [1, np.exp(-1)], rtol=1e-5)
+    assert confidence(looks_RJ3[:1], None) is None
+    # 5 cm are 1/17 box units: where just that is expected, 1 - 1/e; where twice that, 1 - 1/sqrt(e)
+    np.testing.assert_allclose(confidence(looks_RJ3, np.array([1 / 17, 2 / 17])), [1 - np.exp(-1), 1 - np.exp(-.5)], rtol=1e-6)
 
 
 def test_unit_rows_by_hand():
