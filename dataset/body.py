@@ -4,15 +4,13 @@ Letters: V vertices, F faces, J joints, E entries of the sparse skin, M chosen v
 Transforms are (J, 12) float32: the upper three rows of each joint's 4x4, from the rest position of a vertex to its posed one.
 """
 
-from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse._sparsetools import coo_todense, csr_matvecs
 
 from dataset.asset import Asset
-from dataset.sampler import Surface
+from dataset.sampler import Spots, Surface
 
 BLOCK = 64      # vertices of a block: fewer give tighter bounds, and more of them to compute
 
@@ -39,18 +37,17 @@ class SparseSkin:
         ones_V = np.ones(vertices, np.int64)
         return SparseSkin(np.arange(vertices), ones_V, np.zeros(vertices, np.uint8), np.ones(vertices, np.float32), joints)
 
-    def rows(self, vertex_M: np.ndarray, wanted_M: np.ndarray | None = None) -> "SparseRows":
-        """The weights of some vertices, empty where not wanted."""
+    def rows(self, vertex_M: np.ndarray) -> "SparseRows":
+        """The weights of some vertices."""
         # take() is several times faster than [] on rows of a matrix, and a little on vectors
-        start_M, count_M = self.start_V.take(vertex_M), self.count_V.take(vertex_M).astype(np.int32)
-        if wanted_M is not None:
-            count_M *= wanted_M
+        count_M = self.count_V.take(vertex_M).astype(np.int64)
         bound_M1 = np.zeros(len(count_M) + 1, np.int32)
         count_M.cumsum(out=bound_M1[1:])
-        entry_E = (start_M - bound_M1[:-1]).repeat(count_M)
-        entry_E += np.arange(len(entry_E), dtype=entry_E.dtype)
-        return SparseRows(bound_M1, count_M, self.joint_E.take(entry_E).astype(np.int32),
-                          self.weight_E.take(entry_E), self.joints)
+        # the only repeat(), whose inner loops of random length cost more than all the take()s
+        row_E = np.arange(len(count_M)).repeat(count_M)
+        entry_E = (self.start_V.take(vertex_M) - bound_M1[:-1]).take(row_E).astype(np.int64, copy=False)
+        entry_E += np.arange(len(entry_E))
+        return SparseRows(bound_M1, row_E, self.joint_E.take(entry_E).astype(np.int32), self.weight_E.take(entry_E), self.joints)
 
     def dense(self) -> np.ndarray:
         """(V, J) float32."""
@@ -59,41 +56,36 @@ class SparseSkin:
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
-    """Weights of M chosen vertices: row m holds entries bound_M1[m] to bound_M1[m + 1]."""
+    """Weights of M chosen vertices: row m holds entries bound_M1[m] to bound_M1[m + 1]; row_E tells each entry's row.
+
+    SciPy's compiled loops are called as they are: its matrix classes check and convert for longer than these take.
+    """
     bound_M1: np.ndarray
-    count_M: np.ndarray
+    row_E: np.ndarray
     joint_E: np.ndarray
     weight_E: np.ndarray
     joints: int
 
     def blend(self, transforms_J12: np.ndarray) -> np.ndarray:
-        """(12, M) float32: each vertex's blended transform, component by component."""
-        return np.ascontiguousarray((self._matrix(self.weight_E, self.joint_E, self.bound_M1) @ transforms_J12).T)
+        """(3, 4, M) float32: each vertex's blended transform, component by component. transforms_J12: C-contiguous float32."""
+        out_M12 = np.zeros((len(self.bound_M1) - 1, 12), np.float32)
+        csr_matvecs(len(out_M12), self.joints, 12, self.bound_M1, self.joint_E, self.weight_E, transforms_J12.ravel(), out_M12.ravel())
+        return np.ascontiguousarray(out_M12.T).reshape(3, 4, -1)
 
     def dense(self) -> np.ndarray:
         """(M, J) float32."""
-        return self._matrix(self.weight_E, self.joint_E, self.bound_M1).toarray()
+        rows = len(self.bound_M1) - 1
+        return self.onto(np.zeros((rows, self.joints), np.float32), np.ones(rows, np.float32), np.arange(rows, dtype=np.int32))
 
-    def corners_joined(self, bary_N3: np.ndarray, joint_J: np.ndarray | None, out_NJ: np.ndarray | None = None) -> np.ndarray:
-        """(N, J) float32 weights of points whose three corners are rows 3n to 3n + 2; joint j's go to column joint_J[j].
+    def onto(self, out_NJ: np.ndarray, share_M: np.ndarray, point_M: np.ndarray, joint_J: np.ndarray | None = None) -> np.ndarray:
+        """Add share_M[m] of row m to row point_M[m] of out_NJ, joint j's to column joint_J[j]; returns out_NJ.
 
-        out_NJ: where to write them, C-contiguous float32; a new array when not given.
+        out_NJ: C-contiguous float32. share_M float32; point_M and joint_J int32.
         """
-        weight_E = self.weight_E * bary_N3.ravel().repeat(self.count_M)
+        weight_E = self.weight_E * share_M.take(self.row_E)
         joint_E = self.joint_E if joint_J is None else joint_J.take(self.joint_E)
-        # entries of one joint in several corners are listed twice; toarray adds them up
-        return self._matrix(weight_E, joint_E, np.ascontiguousarray(self.bound_M1[::3])).toarray(out=out_NJ)
-
-    def _matrix(self, weight_E: np.ndarray, joint_E: np.ndarray, bound_R1: np.ndarray) -> csr_matrix:
-        # a copy that is filled skips the constructor's checks, which cost as much as the product
-        matrix = copy(_empty(len(bound_R1) - 1, self.joints))
-        matrix.data, matrix.indices, matrix.indptr = weight_E, joint_E, bound_R1
-        return matrix
-
-
-@lru_cache(maxsize=256)
-def _empty(rows: int, columns: int) -> csr_matrix:
-    return csr_matrix((rows, columns), dtype=np.float32)
+        coo_todense(*out_NJ.shape, len(weight_E), point_M.take(self.row_E), joint_E, weight_E, out_NJ.ravel(), 0)
+        return out_NJ
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +107,7 @@ class Blocks:
     def of(vertices_V3: np.ndarray, skin: SparseSkin) -> "Blocks":
         vertex_KB = _blocks(np.asarray(vertices_V3))
         rows = skin.rows(vertex_KB.ravel())
-        row_E = np.repeat(np.arange(vertex_KB.size), rows.count_M)
+        row_E = rows.row_E
         key_E = row_E // BLOCK * skin.joints + rows.joint_E
         order_E = np.argsort(key_E, kind="stable")
         key_P, first_P = np.unique(key_E[order_E], return_index=True)
@@ -127,11 +119,9 @@ class Blocks:
 
     def outside(self, transforms_J12: np.ndarray, low_3: np.ndarray, high_3: np.ndarray) -> np.ndarray:
         """The vertices (M,) of the blocks that may reach outside the box from low_3 to high_3. What is not finite counts as outside."""
-        t_43P = np.ascontiguousarray(transforms_J12.take(self.joint_P, axis=0).T).reshape(3, 4, -1).swapaxes(0, 1)
-        (x, y, z), (u, v, w) = self.centre_P3.T, self.half_P3.T
-        centre_3P = t_43P[0] * x + t_43P[1] * y + t_43P[2] * z + t_43P[3]
-        size_43P = np.abs(t_43P)
-        half_3P = size_43P[0] * u + size_43P[1] * v + size_43P[2] * w
+        t_34P = np.ascontiguousarray(transforms_J12.take(self.joint_P, axis=0).T).reshape(3, 4, -1)
+        centre_3P = np.einsum("akp,kp->ap", t_34P[:, :3], np.ascontiguousarray(self.centre_P3.T)) + t_34P[:, 3]
+        half_3P = np.einsum("akp,kp->ap", np.abs(t_34P[:, :3]), np.ascontiguousarray(self.half_P3.T))
         slack = 1e-5 * float((high_3 - low_3).max())        # of float32's own rounding
         below_3K = np.maximum.reduceat(centre_3P + half_3P, self.first_K, axis=1) <= (high_3 - slack)[:, None]
         above_3K = np.minimum.reduceat(centre_3P - half_3P, self.first_K, axis=1) >= (low_3 + slack)[:, None]
@@ -197,22 +187,20 @@ class Body:
 
     def posed(self, vertex_M: np.ndarray, rows: SparseRows, transforms_J12: np.ndarray) -> np.ndarray:
         """(3, M) float32: those vertices, moved; rows are their weights."""
-        m = rows.blend(transforms_J12)
-        x, y, z = np.ascontiguousarray(self.vertices_V3.take(vertex_M, axis=0).T)
-        out_3M = np.empty((3, len(vertex_M)), np.float32)
-        for axis in range(3):
-            np.multiply(m[4 * axis], x, out=out_3M[axis])
-            out_3M[axis] += np.multiply(m[4 * axis + 1], y, out=m[4 * axis + 1])
-            out_3M[axis] += np.multiply(m[4 * axis + 2], z, out=m[4 * axis + 2])
-            out_3M[axis] += m[4 * axis + 3]
+        move_34M = rows.blend(transforms_J12)
+        out_3M = np.einsum("akm,km->am", move_34M[:, :3], np.ascontiguousarray(self.vertices_V3.take(vertex_M, axis=0).T))
+        out_3M += move_34M[:, 3]
         return out_3M
 
-    def normals(self, corner_N3: np.ndarray, bary_N3: np.ndarray) -> np.ndarray:
-        """(3, N) float32: the blends of three corners' normals each, at rest; not of unit length."""
-        corner_NK = self.normals_V3.take(corner_N3.ravel(), axis=0).reshape(-1, 9)
-        n = np.ascontiguousarray(corner_NK.T).astype(np.float32)
-        share_3N = np.ascontiguousarray(bary_N3.T) * np.float32(self.normal_unit)
-        return np.stack([n[k] * share_3N[0] + n[k + 3] * share_3N[1] + n[k + 6] * share_3N[2] for k in range(3)])
+    def normals(self, spots: Spots) -> np.ndarray:
+        """(3, N) float32: at rest, on faces the blends of three corners' normals each and so not of unit length."""
+        lone = len(spots.vertex_A)
+        out_3S = np.empty((3, lone + len(spots.corner_P3)), np.float32)
+        np.multiply(self.normals_V3.take(spots.vertex_A, axis=0).T, np.float32(self.normal_unit), out=out_3S[:, :lone])
+        corner_33P = np.ascontiguousarray(self.normals_V3.take(spots.corner_P3.ravel(), axis=0).reshape(-1, 9).T).astype(np.float32)
+        share_3P = np.ascontiguousarray(spots.bary_P3.T, np.float32) * np.float32(self.normal_unit)
+        np.einsum("kap,kp->ap", corner_33P.reshape(3, 3, -1), share_3P, out=out_3S[:, lone:])
+        return out_3S.take(spots.order_N, axis=1)
 
     def widened(self, transforms_J12: np.ndarray, low_3: np.ndarray, high_3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The box of all posed vertices and of (low_3, high_3), which should hold some of them already."""

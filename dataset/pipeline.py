@@ -22,7 +22,7 @@ from dataset.augment import Draw, Mirror, Mix, PointDensity, Rotate, Shells, Til
 from dataset.body import Body, SparseRows
 from dataset.format import skeleton
 from dataset.prepared import PreparedAssets
-from dataset.sampler import Sampler, blend
+from dataset.sampler import Sampler, Spots, blend
 
 Batch = dict[str, np.ndarray | list[str]]
 _TRAIN, _ORDER, _VALIDATION = 0, 1, 2      # streams of random numbers that never meet
@@ -32,13 +32,15 @@ _COLLAPSED = 1e-12      # length of a turned normal, from a unit one: below, the
 def pose_normals(normals_3N: np.ndarray, skin_NJ: np.ndarray, transforms_J12: np.ndarray) -> np.ndarray:
     """(3, N) float32 unit normals under the cofactor of the blended 3x3 part (as geometry.skinning.skin_normals)."""
     matrix_9J = transforms_J12.reshape(-1, 3, 4)[:, :, :3].reshape(-1, 9).T
-    a, b, c, d, e, f, g, h, i = matrix_9J @ skin_NJ.T
-    x, y, z = normals_3N
-    turned_3N = np.empty_like(normals_3N)
-    turned_3N[0] = (e * i - f * h) * x + (f * g - d * i) * y + (d * h - e * g) * z
-    turned_3N[1] = (c * h - b * i) * x + (a * i - c * g) * y + (b * g - a * h) * z
-    turned_3N[2] = (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z
-    length_N = np.sqrt(turned_3N[0] * turned_3N[0] + turned_3N[1] * turned_3N[1] + turned_3N[2] * turned_3N[2])
+    row_53N = np.empty((5, 3, len(skin_NJ)), np.float32)       # rows 0, 1, 2, 0, 1 of each point's matrix
+    np.matmul(matrix_9J, skin_NJ.T, out=row_53N[:3].reshape(9, -1))
+    row_53N[3:] = row_53N[:2]
+    a_33N, b_33N, cofactor_33N = row_53N[1:4], row_53N[2:], np.empty_like(row_53N[:3])
+    for k in range(3):      # each row of the cofactor is the cross product of the other two
+        np.multiply(a_33N[:, k - 2], b_33N[:, k - 1], out=cofactor_33N[:, k])
+        cofactor_33N[:, k] -= a_33N[:, k - 1] * b_33N[:, k - 2]
+    turned_3N = np.einsum("akn,kn->an", cofactor_33N, normals_3N)
+    length_N = np.sqrt(np.einsum("an,an->n", turned_3N, turned_3N))
     collapsed_N = length_N <= _COLLAPSED
     if collapsed_N.any():
         turned_3N[:, collapsed_N], length_N[collapsed_N] = normals_3N[:, collapsed_N], 1
@@ -63,8 +65,7 @@ class Choice:
     draw: Draw
     body: Body
     thin: bool
-    corner_N3: np.ndarray
-    bary_N3: np.ndarray
+    spots: Spots
     shells: Shells | None
 
 
@@ -72,11 +73,11 @@ def choose(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.random.Ge
     """Draw points on the rest mesh, and add clutter. draw: of this body or of the asset it was made of."""
     thin = rng.random() < mix.density.p
     wide = replace(sampler, count=2 * sampler.count) if thin else sampler
-    corner_N3, bary_N3 = wide.places(len(body.vertices_V3), body.faces_F3, body.surface, rng)
-    bary_N3, shells = bary_N3.astype(np.float32), None
+    spots, shells = wide.spots(len(body.vertices_V3), body.faces_F3, body.surface, rng), None
+    spots = spots._replace(bary_P3=spots.bary_P3.astype(np.float32))
     if body.has_skin and rng.random() < mix.clutter.p:
-        shells = mix.clutter.shells(blend(body.vertices_V3, corner_N3, bary_N3), body.joints_J3, rng)
-    return Choice(draw, body, thin, corner_N3, bary_N3, shells)
+        shells = mix.clutter.shells(blend(body.vertices_V3, *spots.places()), body.joints_J3, rng)
+    return Choice(draw, body, thin, spots, shells)
 
 
 def pose_sample(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.random.Generator) -> Posed:
@@ -86,45 +87,57 @@ def pose_sample(draw: Draw, body: Body, sampler: Sampler, mix: Mix, rng: np.rand
 
 def pose(choice: Choice, move: tuple[np.ndarray, np.ndarray], count: int, mix: Mix, rng: np.random.Generator,
          skin_NJ: np.ndarray | None = None) -> Posed:
-    """Carry out a choice and mirror at the end. move: of its draw. skin_NJ: where to write the weights, a new array when not given."""
-    body, shells, corner_N3, bary_N3 = choice.body, choice.shells, choice.corner_N3, choice.bary_N3
+    """Carry out a choice and mirror at the end. move: of its draw. skin_NJ: zeros to write the weights into, new ones when not given."""
+    body, spots, shells = choice.body, choice.spots, choice.shells
     transforms_J44, pose_J44 = move
     transforms_J12 = transforms_J44[:, :3].reshape(-1, 12).astype(np.float32)
-    rows = _corner_rows(body, corner_N3, bary_N3)
-    corner_3N3 = body.posed(corner_N3.ravel(), rows, transforms_J12).reshape(3, -1, 3)
-    points_3N = np.einsum("ank,nk->an", corner_3N3, bary_N3)
+    corner_M = np.concatenate([spots.vertex_A, spots.corner_P3.ravel()])
+    rows = body.skin.rows(corner_M)
+    points_3N = _joined(body.posed(corner_M, rows, transforms_J12), spots)
     if shells is not None:
         move_S44 = transforms_J44[shells.joint_S]
         points_3N[:, shells.rows_S] = ((move_S44[:, :3, :3] @ shells.points_S3[:, :, None])[..., 0] + move_S44[:, :3, 3]).T
     low_3, high_3 = body.widened(transforms_J12, points_3N.min(1), points_3N.max(1))
     if choice.thin:
         kept = mix.density.keep(points_3N.T, count, rng)
-        points_3N, corner_N3, bary_N3 = points_3N[:, kept], corner_N3[kept], bary_N3[kept]
-        rows, shells = _corner_rows(body, corner_N3, bary_N3), None if shells is None else shells.among(kept)
-    skin_NJ, normals_N3 = _carried(replace(choice, corner_N3=corner_N3, bary_N3=bary_N3, shells=shells), rows, transforms_J12, skin_NJ)
+        points_3N, spots, shells = points_3N[:, kept], spots.among(kept), None if shells is None else shells.among(kept)
+        rows = body.skin.rows(np.concatenate([spots.vertex_A, spots.corner_P3.ravel()]))
+    skin_NJ, normals_N3 = _carried(replace(choice, spots=spots, shells=shells), rows, transforms_J12, skin_NJ)
     posed = Posed(points_3N.T, normals_N3, skin_NJ, pose_J44[:, :3, 3], low_3, high_3)
     return _mirrored(posed) if choice.draw.mirrored else posed
 
 
-def _corner_rows(body: Body, corner_N3: np.ndarray, bary_N3: np.ndarray) -> SparseRows:
-    """The weights of the corners that count: the first one always."""
-    wanted_N3 = bary_N3 > 0
-    wanted_N3[:, 0] = True
-    return body.skin.rows(corner_N3.ravel(), wanted_N3.ravel())
+def _joined(corner_3M: np.ndarray, spots: Spots) -> np.ndarray:
+    """(3, N) positions in the sample's order, from those of the lone vertices and the faces' corners."""
+    lone = len(spots.vertex_A)
+    point_3S = np.empty((3, lone + len(spots.corner_P3)), np.float32)
+    point_3S[:, :lone] = corner_3M[:, :lone]
+    np.einsum("apk,pk->ap", corner_3M[:, lone:].reshape(3, -1, 3), spots.bary_P3, out=point_3S[:, lone:])
+    return point_3S.take(spots.order_N, axis=1)
+
+
+def _skin_of(spots: Spots, rows: SparseRows, joint_J: np.ndarray | None, skin_NJ: np.ndarray | None) -> np.ndarray:
+    """(N, J) float32 weights in the sample's order; rows: of the lone vertices and the faces' corners."""
+    lone, count = len(spots.vertex_A), len(spots.order_N)
+    point_S = np.empty(count, np.int32)
+    point_S[spots.order_N] = np.arange(count, dtype=np.int32)
+    point_M = np.concatenate([point_S[:lone], point_S[lone:].repeat(3)])
+    share_M = np.concatenate([np.ones(lone, np.float32), spots.bary_P3.ravel()])
+    return rows.onto(np.zeros((count, rows.joints), np.float32) if skin_NJ is None else skin_NJ, share_M, point_M, joint_J)
 
 
 def _carried(choice: Choice, rows: SparseRows, transforms_J12: np.ndarray,
              skin_NJ: np.ndarray | None) -> tuple[np.ndarray | None, np.ndarray | None]:
     """(skin_NJ, normals_N3) float32: weights with left and right joints in each other's columns where mirrored, normals posed."""
-    body, corner_N3, bary_N3, shells = choice.body, choice.corner_N3, choice.bary_N3, choice.shells
+    body, shells = choice.body, choice.shells
     order_J = np.array(skeleton(body.joint_count).mirror, np.int32) if choice.draw.mirrored else None
-    skin_NJ = rows.corners_joined(bary_N3, order_J, skin_NJ)
+    skin_NJ = _skin_of(choice.spots, rows, order_J, skin_NJ)
     if shells is not None:
         skin_NJ[shells.rows_S] = 0.0
         skin_NJ[shells.rows_S, shells.joint_S if order_J is None else order_J[shells.joint_S]] = 1.0
     if body.normals_V3 is None:
         return skin_NJ if body.has_skin else None, None
-    normals_3N = body.normals(corner_N3, bary_N3)
+    normals_3N = body.normals(choice.spots)
     if shells is not None:
         normals_3N[:, shells.rows_S] = shells.normals_S3.T
     normals_3N = pose_normals(normals_3N, skin_NJ, transforms_J12 if order_J is None else transforms_J12[order_J])

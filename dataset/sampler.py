@@ -7,13 +7,14 @@ the points come in random order, so that any prefix is a fair sample too.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from dataset.asset import Asset
 from dataset.format import FULL_NAMES
 from geometry.normals import normalize
-from geometry.sampling import draw_barycentric, draw_steps, triangle_areas
+from geometry.sampling import draw_barycentric, draw_steps, rising, triangle_areas
 
 _HAND_JOINTS = np.array([j for j, name in enumerate(FULL_NAMES) if "hand" in name])
 
@@ -67,6 +68,34 @@ def hand_faces(asset: Asset) -> np.ndarray:
     return hand_V[asset.faces_F3].mean(1) > 0.5
 
 
+class Spots(NamedTuple):
+    """A sample's places as posing wants them: A mesh vertices, then P places on faces, both in the order in which they lie in memory.
+
+    vertex_A int64; corner_P3 integers and bary_P3; order_N int64: point n of the sample is spot order_N[n] of these A + P.
+    """
+    vertex_A: np.ndarray
+    corner_P3: np.ndarray
+    bary_P3: np.ndarray
+    order_N: np.ndarray
+
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """(corner_N3 int64, bary_N3) in the sample's order."""
+        lone = len(self.vertex_A)
+        corner_S3 = np.empty((lone + len(self.corner_P3), 3), np.int64)
+        bary_S3 = np.zeros(corner_S3.shape, self.bary_P3.dtype)
+        corner_S3[:lone], corner_S3[lone:] = self.vertex_A[:, None], self.corner_P3
+        bary_S3[:lone, 0], bary_S3[lone:] = 1, self.bary_P3
+        return corner_S3.take(self.order_N, axis=0), bary_S3.take(self.order_N, axis=0)
+
+    def among(self, kept_K: np.ndarray) -> "Spots":
+        """Those of a sample that keeps these points, in this order."""
+        spot_K, lone = self.order_N[kept_K], len(self.vertex_A)
+        sorted_K = np.sort(spot_K)
+        left_A, left_P = np.split(sorted_K, [np.searchsorted(sorted_K, lone)])
+        left_P = left_P - lone
+        return Spots(self.vertex_A[left_A], self.corner_P3[left_P], self.bary_P3[left_P], np.searchsorted(sorted_K, spot_K))
+
+
 @dataclass(frozen=True)
 class Sampler:
     """asset, rng -> Sample of `count` points.
@@ -94,17 +123,23 @@ class Sampler:
     def places(self, vertex_count: int, faces_F3: np.ndarray | None, surface: Surface | None,
                rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Where to sample: corner_N3 int64 and bary_N3 float64. They fit every pose of the mesh."""
+        return self.spots(vertex_count, faces_F3, surface, rng).places()
+
+    def spots(self, vertex_count: int, faces_F3: np.ndarray | None, surface: Surface | None, rng: np.random.Generator) -> Spots:
+        """As `places`, for a caller that reads much of the mesh there."""
         if surface is None:
-            return _on_vertices(_vertices(vertex_count, self.count, rng))
+            return Spots(_vertices(vertex_count, self.count, rng), np.empty((0, 3), np.int64), np.empty((0, 3)), np.arange(self.count))
         on_vertices = min(round(self.count * self.vertex_share), vertex_count)
         on_hands = round(self.count * self.hand_share) if surface.has_hands else 0
         face_P = np.concatenate([_draw(surface.total_F, self.count - on_vertices - on_hands, rng),
                                  surface.hand_H[_draw(surface.hand_total_H, on_hands, rng)]])
-        corner_N3, bary_N3 = np.empty((self.count, 3), np.int64), np.zeros((self.count, 3))
-        corner_N3[:on_vertices], bary_N3[:on_vertices, 0] = _vertices(vertex_count, on_vertices, rng)[:, None], 1
-        corner_N3[on_vertices:], bary_N3[on_vertices:] = faces_F3.take(face_P, axis=0), draw_barycentric(len(face_P), rng)
+        vertex_A, bary_P3 = _vertices(vertex_count, on_vertices, rng), draw_barycentric(len(face_P), rng)
         order_N = rng.permutation(self.count)
-        return corner_N3.take(order_N, axis=0), bary_N3.take(order_N, axis=0)
+        first_A, first_P = rising(vertex_A), rising(face_P)
+        spot_N = np.empty(self.count, np.int64)
+        spot_N[first_A], spot_N[first_P + on_vertices] = np.arange(on_vertices), np.arange(on_vertices, self.count)
+        corner_P3 = faces_F3.take(face_P.take(first_P), axis=0)
+        return Spots(vertex_A.take(first_A), corner_P3, bary_P3.take(first_P, axis=0), spot_N.take(order_N))
 
 
 def blend(values_VC: np.ndarray, corner_N3: np.ndarray, bary_N3: np.ndarray) -> np.ndarray:
@@ -117,10 +152,6 @@ def blend(values_VC: np.ndarray, corner_N3: np.ndarray, bary_N3: np.ndarray) -> 
 
 def _draw(total_F: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     return draw_steps(total_F, count, rng) if count else np.empty(0, np.int64)
-
-
-def _on_vertices(vertex_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.repeat(vertex_N[:, None], 3, axis=1), np.tile([1.0, 0.0, 0.0], (len(vertex_N), 1))
 
 
 def _vertices(vertex_count: int, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -35,14 +35,25 @@ def draw_steps(total_F: np.ndarray, count: int, rng: np.random.Generator) -> np.
     total = float(total_F[-1]) if len(total_F) else 0.0
     if not (math.isfinite(total) and total > 0):
         raise ValueError(_NO_AREA)
-    level_P = rng.random(count) * total
-    order_P, face_P = level_P.argsort(), np.empty(count, np.int64)      # rising levels are found faster than the sort costs
-    level_P = level_P.take(order_P)
+    share_P = rng.random(count)
+    # levels that rise, were it roughly, are found several times faster than levels at random
+    order_P, level_P, face_P = rising(share_P * 65536), share_P * total, np.empty(count, np.int64)
     # side="right" never picks a face of zero weight, as a draw that equals a step goes past it
-    face_P[order_P] = total_F.searchsorted(level_P, side="right")
-    if count and level_P[-1] >= total:      # rounded up to the end: the last face that adds to the sum
+    face_P[order_P] = total_F.searchsorted(level_P.take(order_P), side="right")
+    if count and level_P.max() >= total:      # rounded up to the end: the last face that adds to the sum
         np.minimum(face_P, total_F.searchsorted(total), out=face_P)
     return face_P
+
+
+def rising(value_P: np.ndarray) -> np.ndarray:
+    """The order (P,) int64 that sorts values >= 0 by the 16 bits below their largest: exactly for integers below 65536.
+
+    Two passes of counting (NumPy's stable sort of 16 bits), many times faster than a full sort.
+    """
+    bits = int(value_P.max()).bit_length() if len(value_P) else 0
+    if bits > 16:
+        value_P = value_P.astype(np.int64) >> (bits - 16)
+    return value_P.astype(np.uint16).argsort(kind="stable")
 
 
 def draw_barycentric(count: int, rng: np.random.Generator) -> np.ndarray:

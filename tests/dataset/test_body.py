@@ -14,7 +14,7 @@ from dataset.augment import FINETUNE, Clutter, Draw, PointDensity, Shells  # noq
 from dataset.body import BLOCK, Blocks, Body, SparseSkin  # noqa: E402
 from dataset.pipeline import pose_sample  # noqa: E402
 from dataset.prepared import prepare  # noqa: E402
-from dataset.sampler import Sampler  # noqa: E402
+from dataset.sampler import Sampler, Surface, blend  # noqa: E402
 from geometry.kinematics import homogeneous, rotvec_to_matrix  # noqa: E402
 from geometry.skinning import linear_blend_skinning  # noqa: E402
 
@@ -32,20 +32,24 @@ def moves(rng, joints=52):
 def test_sparse_rows_by_hand():
     skin = SparseSkin.of(HAND)
     assert skin.count_V.tolist() == [1, 2, 2, 0] and skin.start_V.tolist() == [0, 1, 3, 5]
-    rows = skin.rows(np.array([2, 3, 0, 1, 1]), np.array([True, True, True, False, True]))
-    assert rows.bound_M1.tolist() == [0, 2, 2, 3, 3, 5] and rows.joint_E.tolist() == [0, 1, 0, 1, 2]
-    np.testing.assert_array_equal(rows.dense(), HAND[[2, 3, 0, 3, 1]])
+    rows = skin.rows(np.array([2, 3, 0, 1, 1]))
+    assert rows.bound_M1.tolist() == [0, 2, 2, 3, 5, 7] and rows.joint_E.tolist() == [0, 1, 0, 1, 2, 1, 2]
+    assert rows.row_E.tolist() == [0, 0, 2, 3, 3, 4, 4]
+    np.testing.assert_array_equal(rows.dense(), HAND[[2, 3, 0, 1, 1]])
     np.testing.assert_array_equal(skin.dense(), HAND)
     np.testing.assert_array_equal(SparseSkin.rigid(2, 3).dense(), [[1, 0, 0], [1, 0, 0]])
     assert skin.rows(np.zeros(0, np.int64)).dense().shape == (0, 3)
 
 
-def test_corners_are_joined_and_columns_swapped():
-    rows = SparseSkin.of(HAND).rows(np.array([0, 1, 2, 1, 1, 1]))
-    bary = np.array([[.5, .25, .25], [1, 0, 0]], np.float32)
+def test_rows_are_added_where_told_and_columns_swapped():
+    rows = SparseSkin.of(HAND).rows(np.array([1, 0, 1, 2]))       # a lone vertex for point 1, three corners for point 0
+    share, point = np.array([1, .5, .25, .25], np.float32), np.array([1, 0, 0, 0], np.int32)
     want = np.array([[.5 + .125, .0625 + .125, .1875], [0, .25, .75]])
-    np.testing.assert_allclose(rows.corners_joined(bary, None), want, atol=1e-7)
-    np.testing.assert_allclose(rows.corners_joined(bary, np.array([0, 2, 1], np.int32)), want[:, [0, 2, 1]], atol=1e-7)
+    out = np.zeros((2, 3), np.float32)
+    assert rows.onto(out, share, point) is out
+    np.testing.assert_allclose(out, want, atol=1e-7)
+    swapped = rows.onto(np.zeros((2, 3), np.float32), share, point, np.array([0, 2, 1], np.int32))
+    np.testing.assert_allclose(swapped, want[:, [0, 2, 1]], atol=1e-7)
 
 
 def test_posed_vertices_are_those_of_geometry():
@@ -95,10 +99,10 @@ def test_what_is_not_finite_is_never_passed_over():
 
 def test_prepared_normals_are_fine(tmp_path):
     prepared = prepare([MAN], tmp_path / "set")
-    corner, bary = RNG.integers(0, len(MAN.vertices_V3), (30, 3)), RNG.dirichlet([1, 1, 1], 30).astype(np.float32)
-    exact = (MAN.normals_V3[corner] * bary[:, :, None]).sum(1)
+    spots = Sampler(60).spots(len(MAN.vertices_V3), MAN.faces_F3, Surface.of(MAN), np.random.default_rng(5))
+    exact = blend(MAN.normals_V3, *spots.places())
     for body, atol in ((Body.of(MAN), 1e-6), (prepared.body(0), 4e-5)):
-        np.testing.assert_allclose(body.normals(corner, bary).T, exact, atol=atol)
+        np.testing.assert_allclose(body.normals(spots).T, exact, atol=atol)
 
 
 def test_clutter_that_a_thinned_sample_keeps():

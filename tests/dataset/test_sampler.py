@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from figures import capsule_man  # noqa: E402
 
 from dataset.asset import Asset  # noqa: E402
-from dataset.sampler import Sampler, Surface, blend, hand_faces  # noqa: E402
+from dataset.sampler import Sampler, Spots, Surface, blend, hand_faces  # noqa: E402
 from geometry.sampling import triangle_areas  # noqa: E402
 
 MAN = capsule_man(52)
@@ -114,3 +114,24 @@ def test_refuses(arguments):
 
 def test_repr():
     assert repr(Sampler(1024)) == "Sampler(count=1024, vertex_share=0.25, hand_share=0.15)"
+
+
+def test_spots_by_hand():
+    # spots 0, 1 are vertices 4 and 7, spot 2 the middle of a face; the sample has them in the order face, 7, 4
+    spots = Spots(np.array([4, 7]), np.array([[1, 2, 3]]), np.array([[.5, .25, .25]]), np.array([2, 1, 0]))
+    corner, bary = spots.places()
+    assert corner.tolist() == [[1, 2, 3], [7, 7, 7], [4, 4, 4]] and bary.tolist() == [[.5, .25, .25], [1, 0, 0], [1, 0, 0]]
+    assert spots.among(np.array([2, 0])).places()[0].tolist() == [[4, 4, 4], [1, 2, 3]]
+    alone = spots.among(np.array([1]))
+    assert alone.vertex_A.tolist() == [7] and alone.corner_P3.shape == (0, 3)
+
+
+def test_spots_lie_in_the_order_of_memory_and_thinning_keeps_the_right_ones():
+    surface = Surface.of(MAN)
+    face_of = {tuple(face): f for f, face in enumerate(MAN.faces_F3.tolist())}
+    spots = Sampler(300).spots(len(MAN.vertices_V3), MAN.faces_F3, surface, np.random.default_rng(3))
+    face_P = [face_of[tuple(c)] for c in spots.corner_P3.tolist()]
+    assert (np.diff(spots.vertex_A) > 0).all() and (np.diff(face_P) >= 0).all() and sorted(spots.order_N.tolist()) == list(range(300))
+    kept = np.random.default_rng(4).permutation(300)[:120]
+    for whole, some in zip(spots.places(), spots.among(kept).places()):
+        np.testing.assert_array_equal(some, whole[kept])

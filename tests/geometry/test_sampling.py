@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geometry.sampling import draw_faces, draw_steps, farthest_point_sample, sample_surface, triangle_areas
+from geometry.sampling import draw_faces, draw_steps, farthest_point_sample, rising, sample_surface, triangle_areas
 
 # a right triangle of area 1/2, one of area 2, and one without area
 VERTICES = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [10, 0, 0], [12, 0, 0], [10, 2, 0]], float)
@@ -95,3 +95,17 @@ def test_a_draw_that_rounds_up_to_the_total_takes_the_last_face_that_counts():
     for sums in ([], [0.0], [1.0, np.nan], [np.inf]):
         with pytest.raises(ValueError, match="no area"):
             draw_steps(np.array(sums), 3, np.random.default_rng(0))
+
+
+def test_rising_sorts_small_integers_exactly_and_large_values_roughly():
+    assert rising(np.array([3, 0, 65535, 0])).tolist() == [1, 3, 0, 2]
+    assert rising(np.array([0.9, 2.5, 1.1])).tolist() == [0, 2, 1] and rising(np.zeros(0)).tolist() == []
+    values = np.random.default_rng(0).integers(0, 1 << 20, 500)
+    order = rising(values)
+    assert sorted(order.tolist()) == list(range(500)) and (np.diff(values[order]) > -16).all()
+
+
+def test_drawn_steps_are_those_of_a_plain_search():
+    totals = np.cumsum(np.random.default_rng(1).random(5000) ** 4)
+    level = np.random.default_rng(2).random(700) * totals[-1]
+    assert draw_steps(totals, 700, np.random.default_rng(2)).tolist() == [int((totals <= x).sum()) for x in level]
