@@ -79,8 +79,8 @@ class Draw:
         Stretch, pose and turn in one; the mirror comes after, on what these give.
         """
         local_J44 = self.rest_J44()
-        inverse_J44 = np.linalg.inv(local_J44)
-        pose_J44 = local_J44
+        kept = self.stretch_J34 is None and isinstance(self.asset, Body)
+        inverse_J44, pose_J44 = self.asset.inverse_J44 if kept else np.linalg.inv(local_J44), local_J44
         if self.basis_J44 is not None:
             pose_J44 = forward_kinematics(self.asset.parents, local_J44, self.basis_J44, inverse_J44)
         if self.turn_33 is not None:

@@ -5,6 +5,7 @@ Transforms are (J, 12) float32: the upper three rows of each joint's 4x4, from t
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse._sparsetools import coo_todense, csr_matvecs
@@ -184,6 +185,11 @@ class Body:
 
     def local_J44(self) -> np.ndarray:
         return self.matrix_local_J44
+
+    @cached_property
+    def inverse_J44(self) -> np.ndarray:
+        """inv(local), (J, 4, 4) float64."""
+        return np.linalg.inv(self.matrix_local_J44)
 
     def posed(self, vertex_M: np.ndarray, rows: SparseRows, transforms_J12: np.ndarray) -> np.ndarray:
         """(3, M) float32: those vertices, moved; rows are their weights."""

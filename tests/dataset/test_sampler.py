@@ -12,7 +12,7 @@ from figures import capsule_man  # noqa: E402
 
 from dataset.asset import Asset  # noqa: E402
 from dataset.sampler import Sampler, Spots, Surface, blend, hand_faces  # noqa: E402
-from geometry.sampling import triangle_areas  # noqa: E402
+from geometry.sampling import draw_barycentric, draw_steps, triangle_areas  # noqa: E402
 
 MAN = capsule_man(52)
 QUADS = Asset("other", "q", "quads", np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0], [8, 0, 0], [5, 3, 0]], np.float32),
@@ -135,3 +135,13 @@ def test_spots_lie_in_the_order_of_memory_and_thinning_keeps_the_right_ones():
     kept = np.random.default_rng(4).permutation(300)[:120]
     for whole, some in zip(spots.places(), spots.among(kept).places()):
         np.testing.assert_array_equal(some, whole[kept])
+
+
+def test_places_are_the_plain_draws_in_their_order():
+    surface, rng = Surface.of(MAN), np.random.default_rng(8)
+    got = Sampler(200, vertex_share=.25, hand_share=.15).places(len(MAN.vertices_V3), MAN.faces_F3, surface, np.random.default_rng(8))
+    face = np.concatenate([draw_steps(surface.total_F, 120, rng), surface.hand_H[draw_steps(surface.hand_total_H, 30, rng)]])
+    vertex, bary = rng.choice(len(MAN.vertices_V3), 50, replace=False), draw_barycentric(150, rng)
+    order = rng.permutation(200)
+    np.testing.assert_array_equal(got[0], np.concatenate([np.repeat(vertex[:, None], 3, axis=1), MAN.faces_F3[face]])[order])
+    np.testing.assert_array_equal(got[1], np.concatenate([np.tile([1.0, 0, 0], (50, 1)), bary])[order])
