@@ -150,9 +150,9 @@ class MocapPose:
     finger_degrees: float = 9.0
 
     def __call__(self, draw: Draw, rng: np.random.Generator) -> Draw:
-        bank = procedural_bank() if self.bank is None else self.bank
-        local_J44 = draw.rest_J44()
-        basis_J44 = bank.basis(int(rng.integers(len(bank))), draw.asset.parents, local_J44[:, :3, 3], local_J44)
+        bank, local_J44 = procedural_bank() if self.bank is None else self.bank, draw.rest_J44()
+        kept_J33 = draw.asset.alignment_J33 if draw.stretch_J34 is None and isinstance(draw.asset, Body) else None
+        basis_J44 = bank.basis(int(rng.integers(len(bank))), draw.asset.parents, local_J44[:, :3, 3], local_J44, kept_J33)
         fingers = rng.uniform(-1, 1, (30, 3)) * np.radians(self.finger_degrees)
         if draw.asset.joint_count == 52:
             basis_J44[22:] = basis_J44[22:] @ homogeneous(rotvec_to_matrix(fingers))

@@ -11,7 +11,9 @@ import numpy as np
 from scipy.sparse._sparsetools import coo_todense, csr_matvecs
 
 from dataset.asset import Asset
+from dataset.poses import T_AIMS
 from dataset.sampler import Spots, Surface
+from geometry.kinematics import rest_alignment
 
 BLOCK = 64      # vertices of a block: fewer give tighter bounds, and more of them to compute
 
@@ -190,6 +192,11 @@ class Body:
     def inverse_J44(self) -> np.ndarray:
         """inv(local), (J, 4, 4) float64."""
         return np.linalg.inv(self.matrix_local_J44)
+
+    @cached_property
+    def alignment_J33(self) -> np.ndarray:
+        """(J, 3, 3) float64: from the rest pose to the T pose (geometry.kinematics.rest_alignment)."""
+        return rest_alignment(self.matrix_local_J44[:, :3, 3], T_AIMS[self.joint_count])
 
     def posed(self, vertex_M: np.ndarray, rows: SparseRows, transforms_J12: np.ndarray) -> np.ndarray:
         """(3, M) float32: those vertices, moved; rows are their weights."""

@@ -79,10 +79,14 @@ class PoseBank:
             turn_J33 = Y_UP_TO_Z_UP @ turn_J33 @ Y_UP_TO_Z_UP.T
         return turn_J33[_BODY_OF_J[:joint_count]]
 
-    def basis(self, frame: int, parents: tuple, joints_J3: np.ndarray, local_J44: np.ndarray) -> np.ndarray:
-        """matrix_basis (J, 4, 4) that brings a character in the network's frame into this frame's pose."""
+    def basis(self, frame: int, parents: tuple, joints_J3: np.ndarray, local_J44: np.ndarray,
+              alignment_J33: np.ndarray | None = None) -> np.ndarray:
+        """matrix_basis (J, 4, 4) that brings a character in the network's frame into this frame's pose.
+
+        alignment_J33: rest_alignment(joints_J3, T_AIMS[J]), for a caller that has it.
+        """
         turn_J33 = self.global_J33(frame, len(joints_J3))
-        return retarget(parents, turn_J33, joints_J3, local_J44, T_AIMS[len(joints_J3)])
+        return retarget(parents, turn_J33, joints_J3, local_J44, T_AIMS[len(joints_J3)], alignment_J33)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +108,12 @@ class TrackBank:
     def __repr__(self) -> str:
         return f"TrackBank({len(self)} frames)"
 
-    def basis(self, frame: int, parents: tuple, joints_J3: np.ndarray, local_J44: np.ndarray) -> np.ndarray:
-        """The frame's rotations; joints that the track lacks stay at rest. Its translations are not used (the box removes them)."""
+    def basis(self, frame: int, parents: tuple, joints_J3: np.ndarray, local_J44: np.ndarray,
+              alignment_J33: np.ndarray | None = None) -> np.ndarray:
+        """The frame's rotations; joints that the track lacks stay at rest. Its translations are not used (the box removes them).
+
+        alignment_J33: a PoseBank's, which a track has no use for.
+        """
         basis_J44 = np.tile(np.eye(4), (len(joints_J3), 1, 1))
         known = min(len(joints_J3), self.matrix_basis_TJ44.shape[1])
         basis_J44[:known, :3, :3] = self.matrix_basis_TJ44[frame, :known, :3, :3]

@@ -214,11 +214,14 @@ def _aim_arrays(joints: tuple, aims: tuple) -> tuple[np.ndarray, np.ndarray, np.
     return np.array(joints, np.int64), start_A, end_A, normalize(np.array([aim[2] for aim in aims]).reshape(-1, 3))
 
 
-def retarget(parents: Parents, global_TJ33: np.ndarray, joints_J3: np.ndarray, local_J44: np.ndarray, aims: Aims) -> np.ndarray:
+def retarget(parents: Parents, global_TJ33: np.ndarray, joints_J3: np.ndarray, local_J44: np.ndarray, aims: Aims,
+             alignment_J33: np.ndarray | None = None) -> np.ndarray:
     """matrix_basis (..., J, 4, 4) for a character, from global rotations relative to an ideal T pose.
 
     global_TJ33: D (..., J, 3, 3), world axes of the same frame as the joints. The character's own rest pose (an A pose, say) is
     first carried to the T pose: G_j = D_j R_j, with R_j from `rest_alignment`; then `global_rotations_to_basis`.
+    alignment_J33: these R, for a caller that has them.
     """
-    turned_TJ33 = np.asarray(global_TJ33, np.float64) @ rest_alignment(joints_J3, aims)
+    alignment_J33 = rest_alignment(joints_J3, aims) if alignment_J33 is None else alignment_J33
+    turned_TJ33 = np.asarray(global_TJ33, np.float64) @ alignment_J33
     return global_rotations_to_basis(parents, turned_TJ33, local_J44)
