@@ -382,7 +382,7 @@ class TorchTwin(nn.Module):
         self.fuse = AnchorFusion(body["widths"], body["global_width"])
         self.head = VotingHead(width, cfg["joint_count"])
         self.refiner = JointRefiner(cfg, width)
-        self.confidence = ErrorHead(cfg["token_width"]) if cfg["confidence"] else None
+        self.confidence = ErrorHead(cfg["token_width"]) if cfg.get("confidence") else None
         self.decoder = SkinDecoder(decoder, body, cfg["token_width"], skeleton(cfg["joint_count"]).parents)
 
     def encode(self, points_BN3: Tensor, normals_BN3: Tensor):
