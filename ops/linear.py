@@ -6,9 +6,10 @@ from ops.kernels import SGEMM_HEADER, has_sgemm, require_float, require_shape
 
 _HEADER = SGEMM_HEADER + "#include <vector>\n#include <algorithm>\n"
 
-# Blocks of rows that stay in the cache: the bias is written first and the product added to it (beta = 1).
+# Blocks of rows that stay in the cache, and at least eight of them where there are rows enough, so that every thread gets some: the bias
+# is written first and the product added to it (beta = 1).
 _FORWARD = """
-const long rows = in0_shape0, inputs = in0_shape1, outputs = in1_shape0, block = 512;
+const long rows = in0_shape0, inputs = in0_shape1, outputs = in1_shape0, block = std::max(64l, std::min(512l, (rows + 7) / 8));
 #pragma omp parallel for schedule(static)
 for (long first = 0; first < rows; first += block) {
     const long count = std::min(block, rows - first);
