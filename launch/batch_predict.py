@@ -14,9 +14,8 @@ so that a batch started again does what is missing.
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -35,7 +34,6 @@ from dataset.sources.npz import load_npz
 from launch.predictor import Predictor, geometry_only
 from launch.ranks import Ranks
 from launch.rig_folder import Making, standing, write_rig
-from launch.rig_writer import RigWriter
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("geometry", "dataset", "ops", "PCT", "models", "launch")
@@ -162,63 +160,20 @@ def identity(path: Path) -> tuple[str, str]:
 
 def _rig_all(predictor: Predictor, tasks: list[Task], run_folder: Path, options: BatchOptions, common: str,
              ranks: Ranks) -> Iterator[tuple[Task, Outcome]]:
-    """The tasks' outcomes, in their order. While a rig is written, the next one is predicted, where a core is free for that."""
+    """The tasks' outcomes, in their order. Files are read ahead; to write beside the network as well was measured, and gained nothing."""
     _sweep(tasks, run_folder)
     hide = not options.show_progress or ranks.rank > 0
-    waiting = None  # the task whose rig is in the writer's hands
-    with _Writing(may_overlap=ranks.size == 1 and len(os.sched_getaffinity(0)) > 1) as writing:
-        read = tqdm(_read(tasks, run_folder, options, common), total=len(tasks), unit="asset", disable=hide)
-        for number, (task, loaded) in enumerate(read):
-            outcome, job = loaded.outcome, None
-            if outcome is None:
-                try:
-                    making = Making(task.path.name, options.run, predictor.options.seed, predictor.options.looks, options.dialect,
-                                    options.influences, loaded.made_from)
-                    job = (run_folder / task.folder, geometry_only(loaded.asset), predictor.predict(loaded.asset), making)
-                except Exception as error:  # one bad asset never stops the others
-                    outcome = Outcome(task.path.name, reason=reason_of(error))
-            if waiting is not None:
-                yield waiting, _written(waiting, writing.finish)
-                waiting = None
-            if job is None:
-                yield task, outcome
-            elif writing.start(job, is_last=number == len(tasks) - 1):
-                waiting = task
-            else:
-                yield task, _written(task, lambda: write_rig(*job))
-        if waiting is not None:
-            yield waiting, _written(waiting, writing.finish)
+    for task, loaded in tqdm(_read(tasks, run_folder, options, common), total=len(tasks), unit="asset", disable=hide):
+        yield task, loaded.outcome or _rig_one(predictor, task, loaded, run_folder, options)
 
 
-class _Writing:
-    """A RigWriter that is started when the first rig of several is to be written, and ended in any case."""
-
-    def __init__(self, may_overlap: bool):
-        self.may_overlap, self.writer = may_overlap, None
-
-    def start(self, job: tuple, is_last: bool) -> bool:
-        """True when the job is in the writer's hands; False when it is better done here and now."""
-        if self.writer is None and (is_last or not self.may_overlap):
-            return False
-        self.writer = self.writer or RigWriter()
-        self.writer.start(*job)
-        return True
-
-    def finish(self) -> dict:
-        return self.writer.finish()
-
-    def __enter__(self) -> "_Writing":
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self.writer is not None:
-            self.writer.close()
-
-
-def _written(task: Task, write: Callable[[], dict]) -> Outcome:
+def _rig_one(predictor: Predictor, task: Task, loaded: Loaded, run_folder: Path, options: BatchOptions) -> Outcome:
     try:
-        return rigged(task, write())
-    except Exception as error:
+        making = Making(task.path.name, options.run, predictor.options.seed, predictor.options.looks, options.dialect,
+                        options.influences, loaded.made_from)
+        rig = predictor.predict(loaded.asset)
+        return rigged(task, write_rig(run_folder / task.folder, geometry_only(loaded.asset), rig, making))
+    except Exception as error:  # one bad asset never stops the others
         return Outcome(task.path.name, reason=reason_of(error))
 
 

@@ -1,7 +1,4 @@
-"""The folder of one rig: written whole, described in its report, and recognised again when it was made from the same things.
-
-Here is no Jittor: the process that writes while another one's network works imports this file (launch/rig_writer.py).
-"""
+"""The folder of one rig: written whole, described in its report, and recognised again when it was made from the same things."""
 
 import json
 from dataclasses import dataclass

@@ -220,8 +220,7 @@ def test_a_doubtful_folder_does_not_stand(tmp_path, text):
     assert standing(tmp_path, "x") is None
 
 
-def test_the_writer_names_the_input_whose_rig_it_cannot_write(predictor, inputs, tmp_path):
-    """With several files the writing is done by a process of its own; its errors come home."""
+def test_a_rig_that_cannot_be_written_names_its_input(predictor, inputs, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mixamo").write_text("a file where the folder should be")
     outcomes = run(predictor, sorted(inputs.iterdir()), tmp_path)
