@@ -101,12 +101,20 @@ def compare(ours: list[float], theirs: list[float]) -> Ratio:
     return Ratio(statistics.median(ratios), low, high)
 
 
-def machine(**versions: str) -> dict:
-    """What a number needs beside it: processor, cores, date, versions and the command."""
+def machine(**more) -> dict:
+    """What a number needs beside it: processor, cores, date, versions on both sides, the command, and what the benchmark adds."""
     model = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
     return {"processor": model, "cores": len(os.sched_getaffinity(0)), "date": datetime.date.today().isoformat(),
-            "python": platform.python_version(), **versions, "load_before": os.getloadavg()[0],
+            "python": platform.python_version(), "versions": _versions(sys.executable, ("jittor", "numpy", "scipy")),
+            "peers": _versions(str(PEERS), ("torch", "numpy", "numba", "scipy", "trimesh")) if PEERS.exists() else None,
+            **more, "load_before": os.getloadavg()[0],
             "command": " ".join(["python -m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]])}
+
+
+def _versions(python: str, packages: tuple[str, ...]) -> dict[str, str]:
+    """Of another interpreter's packages, read without importing them."""
+    program = "import importlib.metadata as m, json, sys; print(json.dumps({p: m.version(p) for p in sys.argv[1:]}))"
+    return json.loads(subprocess.run([python, "-c", program, *packages], check=True, capture_output=True, text=True).stdout)
 
 
 def _lines(path: str) -> list[str]:
