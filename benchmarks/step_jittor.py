@@ -15,6 +15,7 @@ from launch.runtime import start_jittor
 jt = start_jittor()
 
 from benchmarks.paired import serve  # noqa: E402  (Jittor starts first)
+from geometry.normals import normalize  # noqa: E402
 from launch.build import build_model  # noqa: E402
 from launch.checkpoint import save_model  # noqa: E402
 from launch.config import to_dict  # noqa: E402
@@ -27,15 +28,11 @@ from train_joint_model import random_turns, train_step  # noqa: E402
 BATCH, VERTICES = 8, 10_000
 
 
-def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
-
-
 def body(rng: np.random.Generator, batch: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Points on a figure of five capsule-like blobs and their normals: local densities as on a person, without any data."""
     centres = np.array([(0, 0, 0.2), (0.5, 0, 0.4), (-0.5, 0, 0.4), (0.15, 0, -0.6), (-0.15, 0, -0.6)])
     sizes = np.array([(0.2, 0.12, 0.4), (0.35, 0.07, 0.07), (0.35, 0.07, 0.07), (0.09, 0.09, 0.4), (0.09, 0.09, 0.4)])
-    part, normals = rng.integers(0, 5, (batch, count)), unit(rng.normal(size=(batch, count, 3)))
+    part, normals = rng.integers(0, 5, (batch, count)), normalize(rng.normal(size=(batch, count, 3)))
     return np.float32(centres[part] + normals * sizes[part]), np.float32(normals)
 
 

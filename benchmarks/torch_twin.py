@@ -13,51 +13,22 @@ import json
 import sys
 from pathlib import Path
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from benchmarks.peer_kernels import numba_farthest, torch_farthest
 from dataset.format import skeleton
-
-
-@numba.njit(parallel=True, fastmath=True, cache=True)
-def _farthest(points_BN3, count):
-    batch, size, _ = points_BN3.shape
-    picked_BM = np.empty((batch, count), np.int64)
-    for b in numba.prange(batch):
-        x, y, z = points_BN3[b, :, 0].copy(), points_BN3[b, :, 1].copy(), points_BN3[b, :, 2].copy()
-        near = np.full(size, np.float32(3e38))
-        cx, cy, cz = np.float32(x.mean()), np.float32(y.mean()), np.float32(z.mean())
-        for step in range(count):
-            far, at = np.float32(-1), 0
-            for i in range(size):
-                d2 = (x[i] - cx) ** 2 + (y[i] - cy) ** 2 + (z[i] - cz) ** 2
-                near[i] = min(near[i], d2)
-                if near[i] > far:
-                    far, at = near[i], i
-            picked_BM[b, step] = at
-            cx, cy, cz = x[at], y[at], z[at]
-            if step == 0:
-                near[:] = np.float32(3e38)
-    return picked_BM
 
 
 @torch.compiler.disable
 def farthest_points(points_BN3: Tensor, count: int) -> Tensor:
     """Indices (B, M): the point farthest from the centroid, then always the one farthest from all picked."""
     if points_BN3.device.type == "cpu":
-        return torch.from_numpy(_farthest(points_BN3.detach().numpy(), count))
-    rows, near_BN = torch.arange(len(points_BN3), device=points_BN3.device), None
-    centre_B13, picked = points_BN3.mean(1, keepdim=True), []
-    for step in range(count):
-        d2_BN = (points_BN3 - centre_B13).square().sum(-1)
-        near_BN = d2_BN if step <= 1 else torch.minimum(near_BN, d2_BN)
-        picked.append(near_BN.argmax(1))
-        centre_B13 = points_BN3[rows, picked[-1]].unsqueeze(1)
-    return torch.stack(picked, 1)
+        return torch.from_numpy(numba_farthest(points_BN3.detach().numpy(), count))
+    return torch_farthest(points_BN3, count)
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ from dataset.sources.gltf_container import Container
 from dataset.sources.npz import load_npz
 from launch.predictor import Predictor, geometry_only
 from launch.ranks import Ranks
-from launch.rig_folder import Making, standing, write_rig
+from launch.rig_folder import Making, as_json, standing, write_rig
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("geometry", "dataset", "ops", "PCT", "models", "launch")
@@ -122,8 +122,7 @@ def predict_files(predictor: Predictor, files: list[Path], options: BatchOptions
     if merged is None:
         return None
     outcomes = [*failed, *(Outcome(**data | {"warnings": tuple(data["warnings"])}) for data in merged.values())]
-    write_atomically(run_folder / "summary.json", (json.dumps(summary(predictor, options, outcomes), indent=1, ensure_ascii=False)
-                                                   + "\n").encode())
+    write_atomically(run_folder / "summary.json", as_json(summary(predictor, options, outcomes)))
     ranks.clear(run_folder)
     return outcomes
 

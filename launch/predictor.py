@@ -65,6 +65,7 @@ class Predictor:
         self.fingerprint = fingerprint(params, config)
         self.has_looked = False
         self.points = config.get("data", {}).get("points", DEFAULT_POINTS)
+        self.expects_errors = getattr(self.model.cfg, "confidence", False)  # the PCT baseline does not know the word
         known = self.model.cfg.joint_count
         self.joint_count = known if options.joints is None else options.joints
         if self.joint_count not in (known, min(known, 22)):
@@ -100,7 +101,7 @@ class Predictor:
 
     def _to_stand(self, boxed: Asset, first: Sample) -> Similarity | None:
         """Box -> the box of the same figure standing upright; None where it does, or where the network has no opinion."""
-        if not getattr(self.model.cfg, "confidence", False):
+        if not self.expects_errors:
             return None
         turn_33 = find_upright(lambda turns_K33: look_at_turns(self.model, first, turns_K33))
         if (turn_33 == np.eye(3)).all():
@@ -110,7 +111,7 @@ class Predictor:
 
     def _expected_errors(self, encodings: list) -> np.ndarray | None:
         """(J,) float64, box units: the looks' mean, which the mean of their joints should not exceed."""
-        if not getattr(self.model.cfg, "confidence", False):
+        if not self.expects_errors:
             return None
         return np.mean([np.float64(encoding.expected_error_BJ.numpy()[0]) for encoding in encodings], axis=0)[:self.joint_count]
 

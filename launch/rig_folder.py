@@ -65,7 +65,7 @@ def write_rig(folder: Path, asset: Asset, rig: RigResult, making: Making) -> dic
     def fill(fresh: Path) -> None:
         _write_files(fresh, asset, rig, making)
         report["files"] = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
-        write_json(fresh / REPORT, report)
+        (fresh / REPORT).write_bytes(as_json(report))
     replace_folder(folder, fill, sweep=False)
     return report
 
@@ -139,8 +139,9 @@ def uneven_bones(rig: RigResult) -> np.ndarray:
     return left_J & (longer_J > ASYMMETRY * shorter_J)
 
 
-def write_json(path: Path, data: dict) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def as_json(data: dict) -> bytes:
+    """As reports and summaries are written: to be read by people too."""
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _names(rig: RigResult, chosen_J: np.ndarray) -> str:
