@@ -36,7 +36,7 @@ from launch.ranks import Ranks
 from launch.rig_folder import Making, as_json, standing, write_rig
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("geometry", "dataset", "ops", "PCT", "models", "launch")
+CODE = ("geometry", "dataset", "rigging", "ops", "PCT", "models", "launch")
 NAME_LENGTH = 100
 
 

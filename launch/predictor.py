@@ -33,6 +33,7 @@ from launch.runtime import compile_note
 
 DEFAULT_POINTS = 1024     # N where the checkpoint's config does not say
 TURNS_AT_ONCE = 8
+MIRROR = Similarity(np.diag([-1.0, 1.0, 1.0]))  # left and right change places
 RIGHT_WITHIN = 5 / CM_PER_BOX   # box units: a joint's confidence is the chance that it is right within 5 cm
 SPREAD_OF_DOUBT = 0.02    # box units (about 1.7 cm on a person of 170 cm): a joint that moves so much between looks has confidence 1/e
 
@@ -87,13 +88,14 @@ class Predictor:
             to_stand = self._to_stand(boxed, first)
             seen, first = (boxed, first) if to_stand is None else (boxed.to_frame(to_stand), moved(first, to_stand))
             queries = Queries.of(seen)
-            encodings = [self.model.encode(*cloud) for cloud in self._clouds(seen, first, queries, rng)]
-            skin_VJ = self._skin(encodings, queries)
-        joints_RJ3 = np.stack([np.float64(encoding.joints_BJ3.numpy()[0]) for encoding in encodings])[:, :self.joint_count]
+            looks = [Look.at(self.model, sample, mirrored=bool(r % 2))
+                     for r, sample in enumerate(self._samples(seen, first, queries, rng))]
+            skin_VJ = self._skin(looks, queries)
+        joints_RJ3 = np.stack([look.joints_J3() for look in looks])[:, :self.joint_count]
         box_joints_J3, bones = joints_RJ3.mean(0), skeleton(self.joint_count)
         if to_stand is not None:
             box_joints_J3 = to_stand.undo(box_joints_J3)
-        expected_J = self._expected_errors(encodings)
+        expected_J = self._expected_errors(looks)
         rig = RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3, expected_J),
                         np.float32(box_joints_J3), boxed.vertices_V3, to_box, expected_J,
                         0.0 if to_stand is None else float(np.degrees(angle_of(to_stand.rotation_33))))
@@ -109,11 +111,11 @@ class Predictor:
         turn = Similarity(turn_33)
         return turn.then(fit_box(turn.apply(boxed.vertices_V3)))
 
-    def _expected_errors(self, encodings: list) -> np.ndarray | None:
+    def _expected_errors(self, looks: list["Look"]) -> np.ndarray | None:
         """(J,) float64, box units: the looks' mean, which the mean of their joints should not exceed."""
         if not self.expects_errors:
             return None
-        return np.mean([np.float64(encoding.expected_error_BJ.numpy()[0]) for encoding in encodings], axis=0)[:self.joint_count]
+        return np.mean([look.expected_error_J() for look in looks], axis=0)[:self.joint_count]
 
     def predict_batch(self, assets: list[Asset]) -> list[RigResult]:
         """One rig per asset, each the same to the last bit as `predict` gives alone.
@@ -124,36 +126,61 @@ class Predictor:
         """
         return [self.predict(asset) for asset in assets]
 
-    def _clouds(self, boxed: Asset, first: Sample, queries: "Queries", rng: np.random.Generator) -> list[tuple[jt.Var, jt.Var | None]]:
-        """Points (1, N, 3) and normals of each look. Where a mesh's hands are looked for, the first sample serves that instead."""
+    def _samples(self, boxed: Asset, first: Sample, queries: "Queries", rng: np.random.Generator) -> list[Sample]:
+        """The points of each look. Where a mesh's hands are looked for, the first sample serves that instead."""
         samples = [first]
         if self.options.find_hands and boxed.has_faces:
-            skin_VJ = self._first_skin(self.model.encode(*to_network(first)), queries)
+            skin_VJ = self._first_skin(Look.at(self.model, first), queries)
             boxed, samples = replace(boxed, skin_VJ=skin_VJ), []  # which faces are hands is read from it
         surface = Surface.of(boxed) if len(samples) < self.options.looks else None
-        samples += [draw(Sampler(self.points), boxed, surface, rng) for _ in range(self.options.looks - len(samples))]
-        return [to_network(sample) for sample in samples]
+        return samples + [draw(Sampler(self.points), boxed, surface, rng) for _ in range(self.options.looks - len(samples))]
 
-    def _first_skin(self, encoding, queries: "Queries") -> np.ndarray:
+    def _first_skin(self, look: "Look", queries: "Queries") -> np.ndarray:
         """(V, J) float64, rows sum to 1."""
         skin_VJ = np.empty((len(queries.place_V), self.model.cfg.joint_count))
         for chunk, vertex_P, row_P in queries.pieces(self.options.query_chunk):
-            skin_VJ[vertex_P] = unit_rows(self._decode(encoding, queries, chunk))[row_P]
+            skin_VJ[vertex_P] = unit_rows(look.skin_QJ(queries, chunk))[row_P]
         return skin_VJ
 
-    def _skin(self, encodings: list, queries: "Queries") -> np.ndarray:
+    def _skin(self, looks: list["Look"], queries: "Queries") -> np.ndarray:
         """(V, J) float32: the looks' mean, rows scaled to sum 1. Chunk by chunk, so that only the answer grows with V."""
         skin_VJ = np.empty((len(queries.place_V), self.joint_count), np.float32)
         for chunk, vertex_P, row_P in queries.pieces(self.options.query_chunk):
-            mean_QJ = unit_rows(sum(self._decode(encoding, queries, chunk) for encoding in encodings))
+            mean_QJ = unit_rows(sum(look.skin_QJ(queries, chunk) for look in looks))
             rows_QJ = unit_rows(merge_fingers(mean_QJ) if self.joint_count < mean_QJ.shape[1] else mean_QJ)
             skin_VJ[vertex_P] = rows_QJ[row_P]
         return skin_VJ
 
-    def _decode(self, encoding, queries: "Queries", chunk: slice) -> np.ndarray:
-        """Weights (Q, J) float64 of one look at some of the queries."""
-        query, normals = jt.array(queries.points_U3[None, chunk]), jt.array(queries.normals_U3[None, chunk])
-        return self.model.decode_skin(encoding, query, normals).numpy()[0].astype(np.float64)
+
+class Look(NamedTuple):
+    """One sample of points as the network sees it, or sees it in a mirror: what it says of the mirror image is turned back.
+
+    A network that has learned both hands alike still errs to one side of a given cloud; the mean of a look and a mirrored one does not.
+    """
+    model: object
+    encoding: object
+    mirrored: bool
+
+    @staticmethod
+    def at(model, sample: Sample, mirrored: bool = False) -> "Look":
+        return Look(model, model.encode(*to_network(moved(sample, MIRROR) if mirrored else sample)), mirrored)
+
+    def joints_J3(self) -> np.ndarray:
+        """(J, 3) float64, box units."""
+        joints_J3 = self._sides_back(np.float64(self.encoding.joints_BJ3.numpy()[0]), axis=0)
+        return MIRROR.apply(joints_J3) if self.mirrored else joints_J3
+
+    def expected_error_J(self) -> np.ndarray:
+        return self._sides_back(np.float64(self.encoding.expected_error_BJ.numpy()[0]), axis=0)
+
+    def skin_QJ(self, queries: "Queries", chunk: slice) -> np.ndarray:
+        """Weights (Q, J) float64 of some of the queries."""
+        flip_3 = np.float32([-1, 1, 1]) if self.mirrored else np.float32(1)
+        query, normals = jt.array(queries.points_U3[None, chunk] * flip_3), jt.array(queries.normals_U3[None, chunk] * flip_3)
+        return self._sides_back(self.model.decode_skin(self.encoding, query, normals).numpy()[0].astype(np.float64), axis=1)
+
+    def _sides_back(self, of_joints: np.ndarray, axis: int) -> np.ndarray:
+        return of_joints.take(skeleton(of_joints.shape[axis]).mirror, axis) if self.mirrored else of_joints
 
 
 def draw(sampler: Sampler, boxed: Asset, surface: Surface | None, rng: np.random.Generator) -> Sample:

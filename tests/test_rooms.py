@@ -12,7 +12,8 @@ ROOMS = {  # room -> what of ours it may import, besides itself
     "ops": (),
     "PCT": ("ops",),
     "models": ("ops", "PCT", "geometry", "dataset.format"),
-    "launch": ("geometry", "dataset", "ops", "PCT", "models"),
+    "rigging": ("geometry", "dataset"),
+    "launch": ("geometry", "dataset", "rigging", "ops", "PCT", "models"),
 }
 DOORS = ("train_joint_model.py", "predict_joint_model.py", "evaluate_joint_model.py")
 YARDS = ("tests", "benchmarks")  # may import anything; nobody imports them
