@@ -113,7 +113,7 @@ class Container:
         elif uri.startswith("data:"):
             data = self._data_uri(uri)
         else:
-            data = self._neighbour(uri)
+            data = self.neighbour(uri)
         if len(data) < length:
             raise self.fail(f"buffer {index} says {length} bytes but has {len(data)}")
         self._buffers[index] = data[:length]
@@ -128,16 +128,16 @@ class Container:
         except binascii.Error as error:
             raise self.fail(f"broken base64 in a data URI ({error})") from None
 
-    def _neighbour(self, uri: str) -> bytes:
+    def neighbour(self, uri: str, what: str = "buffer") -> bytes:
         """The bytes of a file in this file's own folder (or below); links and '..' must not lead out of it."""
         if "://" in uri or uri.startswith(("//", "file:")):
-            raise self.fail(f"buffer {uri[:80]!r} lies elsewhere: nothing is fetched; save it beside the file")
+            raise self.fail(f"{what} {uri[:80]!r} lies elsewhere: nothing is fetched; save it beside the file")
         folder = self.path.resolve().parent
         target = (folder / unquote(uri)).resolve()
         if not target.is_relative_to(folder):
-            raise self.fail(f"buffer {uri[:80]!r} points outside the file's folder: refused")
+            raise self.fail(f"{what} {uri[:80]!r} points outside the file's folder: refused")
         if not target.is_file():
-            raise self.fail(f"buffer {uri[:80]!r} is missing: keep the .bin beside the .gltf")
+            raise self.fail(f"{what} {uri[:80]!r} is missing: keep it beside the .gltf")
         return target.read_bytes()
 
     def view(self, index: int) -> tuple[bytes, int]:
