@@ -1,4 +1,4 @@
-"""What a mascot wears and carries: robes, capes, scarves, pads, tails, wings, packs, and things in its hands, each with its weights.
+"""What a mascot wears and carries: capes, scarves, pads, tails, wings, packs, and things in its hands, each with its weights.
 
 Letters: V vertices, K rows along a shell. Frame: units of the figure's height, Y up, facing +Z, the left at +X.
 """
@@ -13,25 +13,6 @@ from dataset.sources.mascot_rig import hand_axes
 from dataset.sources.mascot_shells import Shell, arc, ball, count, loft, rounded, spaced, sweep
 
 FORWARD, UP = np.array([0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
-
-
-def robe(plan: Plan, rng: np.random.Generator) -> Shell:
-    """A skirt, coat or robe from the waist or the shoulders to any length, wider towards the hem."""
-    b = plan.build
-    tall = b.top - b.crotch
-    start = b.crotch + tall * (rng.uniform(0.25, 0.5) if rng.random() < 0.5 else rng.uniform(0.72, 0.9))
-    hem = b.crotch * rng.uniform(0.08, 0.95)
-    height_K = np.linspace(hem, start, count(20, plan.detail, 7))
-    t_K = (start - height_K) / (start - hem)
-    low = max(b.thigh_x + 1.15 * b.leg_radius, b.width * 0.8)                      # clear of both legs
-    body_K = b.half_width(np.maximum(height_K, b.crotch + 0.3 * tall)) * 1.06
-    wide_K = np.maximum(body_K, low * weights.smooth((b.crotch + 0.35 * tall - height_K) / (0.4 * tall)))
-    wide_K = wide_K * (1 + rng.uniform(0.0, 0.45) * t_K ** rng.uniform(0.8, 2.0))
-    deep_K = np.maximum(wide_K * b.depth / b.width, 1.25 * b.leg_radius)
-    shell = loft(height_K, wide_K, deep_K, count(30, plan.detail, 8), rng.uniform(2.0, 2.8))
-    folds_V = 1 + rng.uniform(0, 0.05) * np.sin(rng.integers(6, 14) * np.arctan2(shell.vertices_V3[:, 0], shell.vertices_V3[:, 2]))
-    shell = replace(shell, vertices_V3=shell.vertices_V3 * np.stack([folds_V, np.ones_like(folds_V), folds_V], 1))
-    return bound(shell, weights.skirt_weights(shell.vertices_V3, plan.joints_J3, plan.softness, b.arm_radius, rng.uniform(0.2, 1.0)))
 
 
 def cape(plan: Plan, rng: np.random.Generator) -> Shell:

@@ -168,11 +168,12 @@ def without_hidden(shells: list[Shell]) -> list[Shell]:
             hidden_V[open_V] = other.inside(shell.vertices_V3[open_V])
         faces_F3 = shell.faces_F3[~hidden_V[shell.faces_F3].all(1)]
         if len(faces_F3):
-            result.append(_used_only(shell, faces_F3))
+            result.append(used_only(shell, faces_F3))
     return result
 
 
-def _used_only(shell: Shell, faces_F3: np.ndarray) -> Shell:
+def used_only(shell: Shell, faces_F3: np.ndarray) -> Shell:
+    """The shell with these faces and the vertices that they use."""
     used_V = np.zeros(len(shell.vertices_V3), bool)
     used_V[faces_F3] = True
     skin_VJ = None if shell.skin_VJ is None else shell.skin_VJ[used_V]

@@ -18,6 +18,7 @@ from dataset.format import FULL_NAMES, FULL_PARENTS
 from dataset.sources import mascot_body as body
 from dataset.sources import mascot_faces as faces
 from dataset.sources import mascot_gear as gear
+from dataset.sources import mascot_robes as robes
 from dataset.sources.mascot_rig import ArmPose, Build, Ranges, draw_build, place_joints
 from dataset.sources.mascot_shells import Shell, without_hidden
 from geometry.normals import vertex_normals
@@ -48,6 +49,7 @@ class Family:
     pack: float = 0.1
     prop: float = 0.1
     sleeve: float = 0.25
+    wide_sleeves: float = 0.1    # of those with sleeves: as a kimono's
     trouser: float = 0.3
     cuff: float = 0.2
     segments: float = 0.02   # limbs of separate rigid beams
@@ -64,7 +66,10 @@ FAMILIES = {
                     snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3, hat=0.12, tail=0.85, wings=0.1, sleeve=0.15, trouser=0.2),
     "robot": Family(0.09, Ranges(head=(0.12, 0.45), legs=(0.15, 0.5), boxy=0.75), snout=0.05, ears=0.1, horns=0.25, hair=0.03,
                     hat=0.15, tail=0.03, segments=0.5, pads=0.35, pack=0.25, cuff=0.35, big_feet=0.6),
-    "robed": Family(0.09, Ranges(head=(0.12, 0.35), legs=(0.3, 0.55)), robe=1.0, cape=0.25, sleeve=0.7, hat=0.4, hair=0.4),
+    "robed": Family(0.09, Ranges(head=(0.12, 0.35), legs=(0.3, 0.55)), robe=1.0, cape=0.25, sleeve=0.7, hat=0.4, hair=0.4,
+                    wide_sleeves=0.4),
+    "gowned": Family(0.13, Ranges(head=(0.1, 0.28), legs=(0.45, 0.65), trunk_width=(0.35, 0.9), arm=(0.9, 2.4)), robe=1.0, cape=0.1,
+                     sleeve=0.7, hat=0.25, hair=0.5, tail=0.05, wide_sleeves=0.5),
     "figure": Family(0.12, Ranges(head=(0.1, 0.22), legs=(0.4, 0.6), trunk_width=(0.26, 0.5), arm=(0.9, 1.6), arm_girth=(0.06, 0.2)),
                      hair=0.45, trouser=0.5, sleeve=0.4),
 }
@@ -162,10 +167,10 @@ def _shells(plan: body.Plan, kind: Family, style: body.LimbStyle, symmetric: boo
     else:
         other = plan.mirrored()
         shells += limbs + [shell.mirrored() for shell in body.arm(other, style) + body.leg(other, style)]
-    for part in (gear.tail, gear.wings, gear.pads, gear.pack, gear.scarf):
+    for part in (robes.robe, gear.tail, gear.wings, gear.pads, gear.pack, gear.scarf):
         if chance(getattr(kind, part.__name__)):
             shells += part(plan, rng)
-    for part in (gear.robe, gear.cape, gear.belt):
+    for part in (gear.cape, gear.belt):
         if chance(getattr(kind, part.__name__)):
             shells.append(part(plan, rng))
     if chance(kind.prop):
@@ -211,7 +216,8 @@ def _limb_style(kind: Family, rng: np.random.Generator) -> body.LimbStyle:
     power = rng.uniform(3, 6) if rng.random() < kind.ranges.boxy else 2.0
     return body.LimbStyle(
         arms=arms, legs=legs, arm_taper=taper(shoulders), leg_taper=taper(1.0), power=power,
-        sleeve=loose(kind.sleeve), sleeve_flare=flare(), trouser=loose(kind.trouser), trouser_flare=flare(),
+        sleeve=loose(kind.sleeve), sleeve_flare=rng.uniform(1.0, 2.6) if rng.random() < kind.wide_sleeves else flare(),
+        trouser=loose(kind.trouser), trouser_flare=flare(),
         cuff=rng.uniform(1.2, 1.7) if rng.random() < kind.cuff else 0.0, hand=str(hand), shoe=str(shoe), boot=rng.uniform(0.15, 0.8))
 
 
