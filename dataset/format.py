@@ -57,39 +57,105 @@ def skeleton(joint_count: int) -> Skeleton:
     return SKELETONS[joint_count]
 
 
+def _split(name: str) -> tuple[str, str]:
+    """("l", "upper_arm"), or ("", "spine") on the middle line."""
+    return (name[0], name[2:]) if name[:2] in ("l_", "r_") else ("", name)
+
+
+def _segment(part: str) -> tuple[str, int]:
+    """("index", 2) of "hand_index_2"."""
+    _, finger, segment = part.split("_")
+    return finger, int(segment)
+
+
 def _mixamo(name: str) -> str:
     spine = {"hips": "Hips", "spine": "Spine", "chest": "Spine1", "upper_chest": "Spine2", "neck": "Neck", "head": "Head"}
     limbs = {"shoulder": "Shoulder", "upper_arm": "Arm", "lower_arm": "ForeArm", "hand": "Hand",
              "upper_leg": "UpLeg", "lower_leg": "Leg", "foot": "Foot", "toe_base": "ToeBase"}
-    if name in spine:
+    side, part = _split(name)
+    if not side:
         return "mixamorig:" + spine[name]
-    side, part = ("Left" if name[0] == "l" else "Right"), name[2:]
+    word = {"l": "Left", "r": "Right"}[side]
     if part in limbs:
-        return f"mixamorig:{side}{limbs[part]}"
-    _, finger, segment = part.split("_")
-    return f"mixamorig:{side}Hand{finger.capitalize()}{segment}"
+        return f"mixamorig:{word}{limbs[part]}"
+    finger, segment = _segment(part)
+    return f"mixamorig:{word}Hand{finger.capitalize()}{segment}"
 
 
 def _vrm(name: str) -> str:
     centre = {"upper_chest": "upperChest"}
     limbs = {"shoulder": "Shoulder", "upper_arm": "UpperArm", "lower_arm": "LowerArm", "hand": "Hand",
              "upper_leg": "UpperLeg", "lower_leg": "LowerLeg", "foot": "Foot", "toe_base": "Toes"}
-    if name[:2] not in ("l_", "r_"):
+    side, part = _split(name)
+    if not side:
         return centre.get(name, name)
-    side, part = ("left" if name[0] == "l" else "right"), name[2:]
+    word = {"l": "left", "r": "right"}[side]
     if part in limbs:
-        return side + limbs[part]
-    _, finger, segment = part.split("_")
-    # VRM 1.0 calls the thumb's bones metacarpal, proximal, distal; VRM 0 proximal, intermediate, distal
+        return word + limbs[part]
+    finger, segment = _segment(part)
+    # VRM 1.0 calls the thumb's bones metacarpal, proximal, distal; VRM 0 and Unity proximal, intermediate, distal
     segments = (("Metacarpal", "Proximal", "Distal") if finger == "thumb"
                 else ("Proximal", "Intermediate", "Distal"))
     finger = {"pinky": "little"}.get(finger, finger)
-    return f"{side}{finger.capitalize()}{segments[int(segment) - 1]}"
+    return f"{word}{finger.capitalize()}{segments[segment - 1]}"
+
+
+def _unity(name: str) -> str:
+    """UnityEngine.HumanBodyBones: VRM's words with a capital, and the thumb as in VRM 0."""
+    side, part = _split(name)
+    if part.startswith("hand_thumb"):
+        word = {"l": "Left", "r": "Right"}[side]
+        return f"{word}Thumb{('Proximal', 'Intermediate', 'Distal')[_segment(part)[1] - 1]}"
+    word = _vrm(name)
+    return word[0].upper() + word[1:]
+
+
+def _ue5(name: str) -> str:
+    """Manny and Quinn of Unreal 5: five bones of spine, of which ours are the first, third and fifth."""
+    centre = {"hips": "pelvis", "spine": "spine_01", "chest": "spine_03", "upper_chest": "spine_05", "neck": "neck_01", "head": "head"}
+    limbs = {"shoulder": "clavicle", "upper_arm": "upperarm", "lower_arm": "lowerarm", "hand": "hand",
+             "upper_leg": "thigh", "lower_leg": "calf", "foot": "foot", "toe_base": "ball"}
+    side, part = _split(name)
+    if not side:
+        return centre[name]
+    if part in limbs:
+        return f"{limbs[part]}_{side}"
+    finger, segment = _segment(part)
+    return f"{finger}_{segment:02d}_{side}"
+
+
+def _smpl(name: str) -> str:
+    """SMPL's body and SMPL-H's fingers. SMPL names the joint where a bone begins: our hand is its wrist, our shoulder its collar."""
+    centre = {"hips": "pelvis", "spine": "spine1", "chest": "spine2", "upper_chest": "spine3", "neck": "neck", "head": "head"}
+    limbs = {"shoulder": "collar", "upper_arm": "shoulder", "lower_arm": "elbow", "hand": "wrist",
+             "upper_leg": "hip", "lower_leg": "knee", "foot": "ankle", "toe_base": "foot"}
+    side, part = _split(name)
+    if not side:
+        return centre[name]
+    word = {"l": "left", "r": "right"}[side]
+    if part in limbs:
+        return f"{word}_{limbs[part]}"
+    finger, segment = _segment(part)
+    return f"{word}_{finger}{segment}"
 
 
 # dialect -> our joint name -> that world's bone name
-DIALECTS = {
-    "contest": {n: n for n in FULL_NAMES},
-    "mixamo": {n: _mixamo(n) for n in FULL_NAMES},
-    "vrm": {n: _vrm(n) for n in FULL_NAMES},
-}
+DIALECTS = {world: {n: name_of(n) for n in FULL_NAMES} for world, name_of in (
+    ("contest", str), ("mixamo", _mixamo), ("vrm", _vrm), ("unity", _unity), ("ue5", _ue5), ("smpl", _smpl))}
+
+# bones that a world has and we do not: dialect -> name -> our joint before which (root) or below which it hangs
+EXTRA_BONES = {"ue5": {"root": "hips", "spine_02": "spine", "spine_04": "chest"},
+               "smpl": {"left_hand": "l_hand", "right_hand": "r_hand"}}
+
+
+def _smpl_order() -> tuple[str, ...]:
+    """SMPL's 22 body joints and 2 hands, then SMPL-H's fingers, as the models' files number them."""
+    body = ["pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle", "spine3",
+            "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder", "right_shoulder",
+            "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand"]
+    return (*body, *(f"{side}_{finger}{k}" for side in ("left", "right") for finger in ("index", "middle", "pinky", "ring", "thumb")
+                     for k in (1, 2, 3)))
+
+
+# dialects whose joints have numbers of their own; the others keep the contest's order
+ORDERS = {"smpl": _smpl_order()}

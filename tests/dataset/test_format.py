@@ -2,7 +2,8 @@
 
 import pytest
 
-from dataset.format import (BODY_NAMES, BODY_PARENTS, DIALECTS, FINGER_TO_HAND, FULL_NAMES, FULL_PARENTS, SKELETONS, skeleton)
+from dataset.format import (BODY_NAMES, BODY_PARENTS, DIALECTS, EXTRA_BONES, FINGER_TO_HAND, FULL_NAMES, FULL_PARENTS, ORDERS, SKELETONS,
+                            skeleton)
 
 
 def test_published_parents():
@@ -48,3 +49,20 @@ def test_dialects():
     assert DIALECTS["vrm"]["l_hand_thumb_1"] == "leftThumbMetacarpal"
     assert DIALECTS["vrm"]["r_hand_pinky_3"] == "rightLittleDistal"
     assert DIALECTS["vrm"]["upper_chest"] == "upperChest" and DIALECTS["vrm"]["r_toe_base"] == "rightToes"
+    assert [DIALECTS["unity"][n] for n in ("hips", "upper_chest", "l_toe_base", "r_hand_thumb_2", "l_hand_pinky_1")] == [
+        "Hips", "UpperChest", "LeftToes", "RightThumbIntermediate", "LeftLittleProximal"]
+    assert [DIALECTS["ue5"][n] for n in ("hips", "spine", "chest", "upper_chest", "neck", "r_upper_arm", "l_toe_base", "r_hand_ring_2")] == [
+        "pelvis", "spine_01", "spine_03", "spine_05", "neck_01", "upperarm_r", "ball_l", "ring_02_r"]
+    assert [DIALECTS["smpl"][n] for n in ("hips", "chest", "l_shoulder", "l_upper_arm", "r_hand", "l_upper_leg", "r_foot", "l_toe_base")] == [
+        "pelvis", "spine2", "left_collar", "left_shoulder", "right_wrist", "left_hip", "right_ankle", "left_foot"]
+
+
+def test_bones_that_only_other_worlds_have():
+    for world, extra in EXTRA_BONES.items():
+        assert not set(extra) & set(DIALECTS[world].values()) and set(extra.values()) <= set(FULL_NAMES), world
+    # the numbers that SMPL's papers and files use
+    order = ORDERS["smpl"]
+    assert [order.index(name) for name in ("pelvis", "spine1", "neck", "left_wrist", "right_hand")] == [0, 3, 12, 20, 23]
+    with_fingers = [name for name in order if name not in EXTRA_BONES["smpl"]]  # SMPL-H has no hand bones
+    assert [with_fingers.index(name) for name in ("right_wrist", "left_index1", "left_thumb3", "right_thumb3")] == [21, 22, 36, 51]
+    assert sorted(order) == sorted((*DIALECTS["smpl"].values(), *EXTRA_BONES["smpl"]))
