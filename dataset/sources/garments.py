@@ -38,6 +38,7 @@ class Wardrobe:
     bottom: float = 0.9
     skirt: float = 0.3        # of those who wear a bottom; else trousers
     coat: float = 0.15        # a skirt added to a top
+    gown: float = 0.12        # a robe, coat or dress about the whole body instead of a bottom, in half of them with wide sleeves
     shoes: float = 0.8
     gloves: float = 0.15
     belt: float = 0.25

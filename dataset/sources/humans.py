@@ -21,6 +21,7 @@ from dataset.sources import makehuman
 from dataset.sources.accessories import adorn
 from dataset.sources.conventions import makehuman_to_contest
 from dataset.sources.garments import Figure, Piece, Wardrobe, clothe, coarsen, join
+from dataset.sources.gowns import gown, wide_sleeves
 from dataset.sources.proportions import INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions
 from geometry.normals import vertex_normals
 
@@ -62,14 +63,23 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
         weights |= sample_details(rng, data.target_of)
     vertices_V3, joints_J3 = data.body(weights)
     body = Figure(data, vertices_V3, joints_J3)
-    pieces = clothe(body, style.wardrobe, rng) + adorn(body, style.wardrobe, rng)
+    gowned = rng.random() < style.wardrobe.gown
+    pieces = _dressed(body, style.wardrobe, gowned, rng)
     if rng.random() < style.low_poly:
         cell = body.size * rng.uniform(0.015, 0.045)
         pieces[0] = coarsen(pieces[0], cell)      # clothes and hair are coarse already
-    proportions = sample_proportions(rng, style.figures) if rng.random() < style.cartoon else unit_proportions()
+    figures = ("gowned",) if gowned and not style.figures and rng.random() < 0.6 else style.figures
+    proportions = sample_proportions(rng, figures) if rng.random() < style.cartoon else unit_proportions()
     pose = sample_rest_pose(rng) if rng.random() < style.natural_pose else RestPose()
     asset = _reshape(join(pieces), joints_J3, vertices_V3, proportions, pose, seed)
     return makehuman_to_contest(asset) if style.contest_joints else asset
+
+
+def _dressed(body: Figure, wardrobe: Wardrobe, gowned: bool, rng: np.random.Generator) -> list[Piece]:
+    if not gowned:
+        return clothe(body, wardrobe, rng) + adorn(body, wardrobe, rng)
+    over = [gown(body, rng), *(wide_sleeves(body, rng) if rng.random() < 0.5 else [])]
+    return clothe(body, replace(wardrobe, skirt=0.0, coat=0.0), rng) + adorn(body, wardrobe, rng) + over
 
 
 def _style(style: "str | HumanStyle") -> HumanStyle:
@@ -164,9 +174,10 @@ FIGURES = {
     "anime": Cartoon((1.0, 1.45), (0.72, 0.95), (0.98, 1.25), (0.92, 1.1), (0.85, 1.05), (0.75, 1.05), (0.8, 1.05)),
     "chibi": Cartoon((1.6, 2.5), (0.9, 1.45), (0.45, 0.8), (0.55, 0.9), (0.65, 1.0), (0.9, 1.5), (0.9, 1.5)),
     "hero": Cartoon((0.8, 1.0), (1.05, 1.4), (0.9, 1.15), (1.0, 1.25), (0.95, 1.2), (1.0, 1.5), (1.0, 1.4)),
+    "gowned": Cartoon((0.8, 1.3), (0.8, 1.3), (1.05, 1.6), (0.9, 1.3), (0.55, 0.95), (0.8, 1.3), (0.8, 1.2)),   # legs to .6 of the height
     "lanky": Cartoon((0.85, 1.3), (0.6, 0.85), (1.05, 1.4), (1.05, 1.35), (0.9, 1.2), (0.9, 1.4), (0.9, 1.5)),
 }
-FIGURE_SHARES = {"mild": 0.3, "anime": 0.3, "chibi": 0.16, "hero": 0.14, "lanky": 0.1}
+FIGURE_SHARES = {"mild": 0.3, "anime": 0.3, "chibi": 0.16, "hero": 0.11, "lanky": 0.08, "gowned": 0.05}
 # log standard deviation of each bone's factors
 SCATTER = {"legs": 0.06, "arms": 0.06, "torso": 0.06, "hands": 0.0, "fingers": 0.04, "feet": 0.0, "head": 0.0, "neck": 0.1}
 
