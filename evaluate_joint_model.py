@@ -28,7 +28,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data_list", type=Path, help="text file with one asset path a line")
     parser.add_argument("--variants", type=variants, default=None, help="of rest,posed,rotated, with commas (default: rest)")
     parser.add_argument("--joints", type=int, choices=(22, 52), help="score at this count only (default: at each asset's own, and at 22)")
-    parser.add_argument("--ignore", nargs="+", type=ignored, default=[], metavar="PREFIX:JOINT,JOINT",
+    parser.add_argument("--generated", type=positive, metavar="N", help="measure on N generated validation humans too, made one after another")
+    parser.add_argument("--ignore", nargs="+", action="extend", type=ignored, default=[], metavar="PREFIX:JOINT,JOINT",
                         help="leave these joints out for assets whose file name, id or class begins so; an empty prefix means all")
     parser.add_argument("--frames", type=positive, default=8, help="poses of the vertex metrics (default: %(default)s)")
     parser.add_argument("--seed", type=natural, default=0, help="of poses, turns and point sampling (default: %(default)s)")
@@ -42,8 +43,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plots", type=Path, help="folder for PNGs: error of each joint, of each class")
     args = parser.parse_args(argv)
-    if not args.input and not args.data_list:
-        parser.error("name what to measure on: --input FILE_OR_FOLDER ... or --data_root DIR --data_list LIST")
+    if not args.input and not args.data_list and not args.generated:
+        parser.error("name what to measure on: --input FILE_OR_FOLDER ..., --data_root DIR --data_list LIST or --generated N")
+    if args.generated and args.predictions:
+        parser.error("--predictions holds none of the generated humans; leave --generated out")
     args.variants = args.variants or ("rest",)
     if args.predictions and args.variants != ("rest",):
         parser.error("--predictions knows only the assets as their files have them; leave --variants out")
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     bank = open_bank(args.pose_bank) if args.pose_bank else None
     options = EvalOptions(args.variants, args.joints, args.frames, args.seed, tuple(args.ignore), bank)
     name, systems = open_systems(args)
-    results = evaluate(open_assets(args.input, args), systems, options)
+    results = evaluate(open_assets(args), systems, options)
     rows = summarise(results.scores)
     if rows:
         print(as_table(rows))
@@ -85,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"not scored: {source}: {reason}", file=sys.stderr)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        settings = {"measured": name, "variants": list(args.variants),
+        settings = {"measured": name, "variants": list(args.variants), "generated": args.generated or 0,
                     "frames": args.frames, "seed": args.seed, "looks": args.looks, "one_pass": args.one_pass,
                     "pose_bank": args.pose_bank.name if args.pose_bank else None,
                     "ignore": [list(map(str, (prefix, ",".join(names)))) for prefix, names in args.ignore]}
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
 
 def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
     """The name of what is measured, and the systems of the table."""
-    from launch.evaluator import FromFolder, FromPredictor
+    from launch.systems import FromFolder, FromPredictor
     from launch.predictor import Predictor, PredictorOptions
     if args.predictions:
         name, system = args.predictions.resolve().name, FromFolder(args.predictions)
@@ -121,7 +124,7 @@ def open_bank(path: Path):
 def open_mean_skeleton(named: list[str], up: str):
     """From a .json, from assets, or from generated humans ("humans:200": the seeds 0 to 199, which training sees first)."""
     from dataset.sources.humans import generate
-    from launch.evaluator import MeanSkeleton
+    from launch.systems import MeanSkeleton
     kind, _, count = named[0].partition(":")
     if len(named) == 1 and named[0].endswith(".json"):
         return MeanSkeleton.read(Path(named[0]))
@@ -132,9 +135,15 @@ def open_mean_skeleton(named: list[str], up: str):
     return MeanSkeleton.of(asset for asset in read_assets(named, None, None, up) if not isinstance(asset, tuple))
 
 
-def open_assets(named: list[str], args: argparse.Namespace):
+def open_assets(args: argparse.Namespace):
+    """What the command names, then the generated humans."""
+    from itertools import chain
     from tqdm import tqdm
-    return tqdm(read_assets(named, args.data_root, args.data_list, args.up), unit="asset", disable=not sys.stderr.isatty())
+    from launch.training_data import VALIDATION_SEEDS
+    from dataset.sources.humans import generate
+    named = read_assets(args.input, args.data_root, args.data_list, args.up) if args.input or args.data_list else ()
+    made = (generate(VALIDATION_SEEDS + i) for i in range(args.generated or 0))  # one at a time: memory stays that of one
+    return tqdm(chain(named, made), unit="asset", disable=not sys.stderr.isatty())
 
 
 def read_assets(named: list[str], data_root: Path | None, data_list: Path | None, up: str):

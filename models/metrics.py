@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from dataset.format import skeleton
+from dataset.format import BODY_NAMES, skeleton
 from geometry.kinematics import forward_kinematics, homogeneous, rotvec_to_matrix
 from geometry.skinning import linear_blend_skinning, skin_transforms
 
@@ -45,14 +45,26 @@ def to_centimetres(distance: float, height: float) -> float:
     return distance / height * PERSON_CM
 
 
-def swap_rate(pred_J3: np.ndarray, true_J3: np.ndarray) -> float:
-    """Share of the left and right joints that lie nearer to their mirrored partner's truth than to their own, in [0, 1]."""
+def finger_error(pred_J3: np.ndarray, true_J3: np.ndarray, known_J: np.ndarray | None = None) -> float:
+    """Mean of joint_errors over the 30 fingers' joints of 52, box units; NaN at 22 joints and where no finger is known."""
+    finger_J = np.arange(len(true_J3)) >= len(BODY_NAMES)
+    counted_J = finger_J if known_J is None else finger_J & known_J
+    errors_J = joint_errors(pred_J3, true_J3)
+    return float(errors_J[counted_J].mean()) if counted_J.any() else float("nan")
+
+
+def swap_rate(pred_J3: np.ndarray, true_J3: np.ndarray, known_J: np.ndarray | None = None) -> float:
+    """Share of the left and right joints that lie nearer to their mirrored partner's truth than to their own, in [0, 1].
+
+    known_J (J,) bool: only these are asked; NaN when none of them has a partner."""
     pred_J3, true_J3 = _same(_positions(pred_J3), _positions(true_J3), "joints")
     mirror_J = np.array(skeleton(len(true_J3)).mirror)
-    paired_J = mirror_J != np.arange(len(mirror_J))
+    asked_J = mirror_J != np.arange(len(mirror_J))
+    if known_J is not None:
+        asked_J &= known_J
     own_J = np.linalg.norm(pred_J3 - true_J3, axis=-1)
     partner_J = np.linalg.norm(pred_J3 - true_J3[mirror_J], axis=-1)
-    return float((partner_J < own_J)[paired_J].mean())
+    return float((partner_J < own_J)[asked_J].mean()) if asked_J.any() else float("nan")
 
 
 def skin_l1(pred_VJ: np.ndarray, true_VJ: np.ndarray) -> float:

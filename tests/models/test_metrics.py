@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dataset.format import skeleton
-from models.metrics import (board_score, j2j, joint_errors, mean_skeleton, ordered_error, posed_vertices, probe_frames, skin_l1,
-                            skin_l1_summed, swap_rate, to_centimetres, vertex_loss, vertex_normalisation_loss)
+from models.metrics import (board_score, finger_error, j2j, joint_errors, mean_skeleton, ordered_error, posed_vertices, probe_frames,
+                            skin_l1, skin_l1_summed, swap_rate, to_centimetres, vertex_loss, vertex_normalisation_loss)
 
 
 def figure(rng, joints=22):
@@ -148,3 +148,20 @@ def test_mean_skeleton_by_hand():
 def test_refuses(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_swap_rate_of_some_joints():
+    joints_J3, mirror = figure(np.random.default_rng(0))
+    half_J3 = joints_J3.copy()
+    half_J3[[14, 18]] = joints_J3[[18, 14]]
+    assert swap_rate(half_J3, joints_J3, np.isin(np.arange(22), (14, 15))) == .5      # one of the two legs' joints that are asked
+    assert swap_rate(half_J3, joints_J3, np.isin(np.arange(22), (0, 15, 19))) == 0
+    assert math.isnan(swap_rate(half_J3, joints_J3, np.isin(np.arange(22), (0, 1))))  # the trunk has no partners
+
+
+def test_finger_error_by_hand():
+    true_J3 = np.zeros((52, 3))
+    pred_J3 = np.concatenate([np.full((22, 3), 9.0), np.tile([3.0, 0, 4.0], (10, 1)), np.zeros((20, 3))])
+    assert finger_error(pred_J3, true_J3) == pytest.approx(5 / 3)                       # 10 of 30 are 5 off
+    assert finger_error(pred_J3, true_J3, np.arange(52) < 27) == 5
+    assert math.isnan(finger_error(pred_J3[:22], true_J3[:22])) and math.isnan(finger_error(pred_J3, true_J3, np.arange(52) < 22))
