@@ -163,6 +163,27 @@ def _place_leg(joints_J3: np.ndarray, b: Build) -> None:
     joints_J3[INDEX["l_toe_base"]] = [ankle_3[0] + ball * np.sin(out), 0.3 * b.ankle, ball * np.cos(out)]
 
 
+def scattered(joints_J3: np.ndarray, build: Build, amount: float, rng: np.random.Generator) -> np.ndarray:
+    """The joints as different auto-riggers leave them in one shape: trunk joints up, down, to the front; where the body is the head the
+    shoulder joints may lie high up and deep inside, above where the arms leave, and the spine may lean.
+
+    amount: standard deviation of heights in units of thigh-to-shoulder height. Order along the spine and both sides' symmetry stay.
+    """
+    joints_J3, u = joints_J3.copy(), build.shoulder - build.thigh
+    spine = [INDEX[n] for n in ("hips", *SPINE_SHARES, "neck", "head")]
+    gap_S = np.diff(joints_J3[spine, 1])
+    room_S = 0.3 * np.minimum(np.append(gap_S, gap_S[-1]), np.append(gap_S[0], gap_S))     # neighbours never meet
+    joints_J3[spine, 1] += np.clip(rng.normal(0, amount * u, len(spine)), -room_S, room_S)
+    joints_J3[spine, 2] += rng.normal(0, 0.15) * build.depth + rng.normal(0, 0.06) * (joints_J3[spine, 1] - build.thigh)
+    if build.body_is_head:
+        rise = rng.uniform(-0.05, 0.25) * u if rng.random() < 0.6 else 0.0
+        inward, back = rng.uniform(0, 0.35) if rng.random() < 0.5 else 0.0, rng.normal(0, 0.15) * build.depth
+        for side in "lr":
+            joints_J3[INDEX[f"{side}_upper_arm"]] = joints_J3[INDEX[f"{side}_upper_arm"]] * [1 - inward, 1, 1] + [0, rise, back]
+            joints_J3[INDEX[f"{side}_shoulder"]] += [0, rise, back]
+    return joints_J3
+
+
 # ------------------------------------------------------------------------------------------------------------- the draws
 
 
@@ -177,6 +198,10 @@ class Ranges:
     arm_girth: tuple[float, float] = (0.09, 0.24)     # radius / the trunk's height
     leg_girth: tuple[float, float] = (0.5, 0.95)      # radius / the thigh's x
     boxy: float = 0.1                                 # chance of box-like trunk and head
+    flat: float = 0.08                                # chance of a depth like a coin's or a slice of bread's
+    knee: tuple[float, float] = (0.46, 0.58)          # share of the leg from the thigh, of those not at about its middle
+    chubby: float = 0.1                               # chance of legs about as thick as they are long
+    scatter: float = 0.02                             # of the rig's trunk joints against the shape, thigh-to-shoulder heights
 
 
 def draw_build(family: str, ranges: Ranges, body_is_head: bool, arms: tuple[ArmPose, ArmPose], lean: float,
@@ -193,34 +218,37 @@ def draw_build(family: str, ranges: Ranges, body_is_head: bool, arms: tuple[ArmP
     width = float(np.clip(tall * draw(*ranges.trunk_width), max(0.055, 0.3 * head_width), 0.36))
     trunk, trunk_power = _draw_trunk(ranges.boxy, body_is_head, rng)
     arm_radius = float(np.clip(tall * draw(*ranges.arm_girth), 0.014, 0.085)) * (0.7 if body_is_head else 1.0)
-    low = (0.32, 0.42) if trunk.waist else (0.28, 0.5)      # under the neck where there is one
+    low = (0.32, 0.42) if trunk.waist else (0.22, 0.55)     # under the neck where there is one
     shoulder = crotch + tall * draw(*low) if body_is_head else top - max(arm_radius * draw(1.0, 1.5), tall * draw(0.08, 0.24))
     thigh = crotch + tall * (draw(-0.01, 0.06) if body_is_head else draw(0.05, 0.16))
     shoulder = max(shoulder, thigh + 0.4 * tall * (0.6 if body_is_head else 1.0))
     u = shoulder - thigh
-    head_joint = shoulder + u * draw(0.27, 0.36) if body_is_head else max(chin + head * draw(0.03, 0.1), shoulder + 0.14 * u)
+    head_joint = shoulder + u * draw(0.2, 0.45) if body_is_head else max(chin + head * draw(0.03, 0.1), shoulder + 0.14 * u)
     arm = float(np.clip(u * draw(*ranges.arm), 0.07, 0.46))
     # legs: under the trunk, apart enough not to melt into one another
     thigh_x = width * draw(0.4, 0.62) * (0.75 if body_is_head else 1.0)
-    leg_radius = min(thigh_x * draw(*ranges.leg_girth), 0.32 * crotch + 0.02)
+    leg_radius = min(thigh_x * draw(*ranges.leg_girth), (0.32 if rng.random() > ranges.chubby else draw(0.4, 0.6)) * crotch + 0.02)
     ankle = max(min(crotch * draw(0.14, 0.32), leg_radius * 1.5 + 0.02), 0.025)
+    foot_size = rng.choice([1.0, draw(0.5, 0.8), draw(1.3, 2.2)], p=[0.7, 0.12, 0.18])
     build = Build(
-        family=family, crotch=crotch, top=top, width=width, depth=width * _depth(rng), trunk=trunk, trunk_power=trunk_power,
-        chin=chin, head_width=head_width, head_depth=head_width * _depth(rng) * 1.15, head=_draw_head(ranges.boxy, rng),
+        family=family, crotch=crotch, top=top, width=width, depth=width * _depth(ranges.flat, rng), trunk=trunk, trunk_power=trunk_power,
+        chin=chin, head_width=head_width, head_depth=head_width * _depth(0.08, rng) * 1.15, head=_draw_head(ranges.boxy, rng),
         head_power=draw(2.0, 2.5) if rng.random() > ranges.boxy else draw(3.0, 7.0), head_forward=head * draw(-0.03, 0.12),
         shoulder=shoulder, arm=arm, arm_radius=arm_radius, hand=max(arm * draw(0.24, 0.48), 1.2 * arm_radius),
         hand_width=arm_radius * draw(0.9, 1.7), elbow=draw(0.45, 0.51), thigh_x=thigh_x, thigh=thigh, leg_radius=leg_radius,
-        ankle=ankle, knee=draw(0.47, 0.53), foot=leg_radius * draw(1.0, 1.6) + 0.06 * draw(0.3, 1.2),
-        foot_width=leg_radius * draw(0.8, 1.3), toes_out=draw(0, 12) if rng.random() < 0.7 else draw(12, 35),
+        ankle=ankle, knee=draw(0.47, 0.53) if rng.random() < 0.5 else draw(*ranges.knee),
+        foot=(leg_radius * draw(1.0, 1.6) + 0.06 * draw(0.3, 1.2)) * foot_size,
+        foot_width=min(leg_radius * draw(0.8, 1.3) * foot_size ** 0.6, max(thigh_x, 0.9 * leg_radius)),
+        toes_out=draw(0, 12) if rng.random() < 0.7 else draw(12, 35),
         legs_apart=crotch * (draw(-0.03, 0.06) if rng.random() < 0.8 else draw(0.06, 0.2)), knee_forward=crotch * draw(0.0, 0.025),
         lean=lean, head_joint=head_joint, arm_poses=arms, shoulder_inset=draw(0.1, 0.6), clavicle=draw(0.3, 0.4),
         neck_back=-draw(0.0, 0.12))
     return replace(build, arm_poses=tuple(_eased(build, pose) for pose in arms))
 
 
-def _depth(rng: np.random.Generator) -> float:
-    """Half depth / half width of a trunk or head; one in twelve is flat like a coin or a slice of bread."""
-    return rng.uniform(0.15, 0.45) if rng.random() < 0.08 else rng.uniform(0.65, 1.0)
+def _depth(flat: float, rng: np.random.Generator) -> float:
+    """Half depth / half width of a trunk or head."""
+    return rng.uniform(0.15, 0.45) if rng.random() < flat else rng.uniform(0.65, 1.0)
 
 
 def _draw_trunk(boxy: float, body_is_head: bool, rng: np.random.Generator) -> tuple[Form, float]:

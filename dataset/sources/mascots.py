@@ -19,7 +19,7 @@ from dataset.sources import mascot_body as body
 from dataset.sources import mascot_faces as faces
 from dataset.sources import mascot_gear as gear
 from dataset.sources import mascot_robes as robes
-from dataset.sources.mascot_rig import ArmPose, Build, Ranges, draw_build, place_joints
+from dataset.sources.mascot_rig import ArmPose, Build, Ranges, draw_build, place_joints, scattered
 from dataset.sources.mascot_shells import Shell, without_hidden
 from geometry.normals import vertex_normals
 
@@ -54,15 +54,18 @@ class Family:
     cuff: float = 0.2
     segments: float = 0.02   # limbs of separate rigid beams
     noodle: float = 0.05     # very thin limbs
+    ball_hands: float = 0.16
     big_feet: float = 0.3    # sneakers, boots, blocks
 
 
 FAMILIES = {
     "toy": Family(0.2),
-    "chibi": Family(0.17, Ranges(head=(0.38, 0.65), legs=(0.12, 0.28), trunk_width=(0.35, 0.75)), hair=0.55, hat=0.3),
-    "blob": Family(0.13, Ranges(legs=(0.12, 0.4), trunk_width=(0.2, 0.42), arm=(0.5, 1.3), arm_girth=(0.03, 0.11)),
+    "chibi": Family(0.17, Ranges(head=(0.38, 0.65), legs=(0.12, 0.28), trunk_width=(0.35, 0.75), knee=(0.45, 0.72), chubby=0.3),
+                    hair=0.55, hat=0.3, ball_hands=0.35),
+    "blob": Family(0.17, Ranges(legs=(0.12, 0.4), trunk_width=(0.2, 0.48), arm=(0.4, 1.3), arm_girth=(0.03, 0.14), boxy=0.2, flat=0.2,
+                                knee=(0.45, 0.72), chubby=0.3, scatter=0.06),
                    body_is_head=True, eyes=0.75, hair=0.1, hat=0.15, robe=0.0, sleeve=0.1, noodle=0.25, cape=0.05, pads=0.03),
-    "beast": Family(0.2, Ranges(head=(0.25, 0.5), legs=(0.14, 0.4), trunk_width=(0.35, 0.72)),
+    "beast": Family(0.2, Ranges(head=(0.25, 0.5), legs=(0.14, 0.4), trunk_width=(0.35, 0.72), knee=(0.45, 0.72), chubby=0.25),
                     snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3, hat=0.12, tail=0.85, wings=0.1, sleeve=0.15, trouser=0.2),
     "robot": Family(0.09, Ranges(head=(0.12, 0.45), legs=(0.15, 0.5), boxy=0.75), snout=0.05, ears=0.1, horns=0.25, hair=0.03,
                     hat=0.15, tail=0.03, segments=0.5, pads=0.35, pack=0.25, cuff=0.35, big_feet=0.6),
@@ -83,6 +86,7 @@ class MascotStyle:
     bent: float = 0.35          # elbows bent by up to 25 degrees
     leaning: float = 0.15       # the trunk leans forward or back
     asymmetric: float = 0.12    # arms not alike
+    scatter: float = 1.0        # times the family's: rigs of one shape differ
     lumps: float = 0.75         # a smooth low-frequency deformation
     hide: float = 0.65          # faces inside other parts are removed, as in sculpted and generated meshes; else shells overlap
     low_poly: float = 0.15      # few faces, half of them faceted
@@ -90,7 +94,7 @@ class MascotStyle:
 
 
 STYLES = {"full": MascotStyle(),
-          "plain": MascotStyle(a_pose=0, bent=0, leaning=0, asymmetric=0, lumps=0, low_poly=0, dense=0)}
+          "plain": MascotStyle(a_pose=0, bent=0, leaning=0, asymmetric=0, scatter=0, lumps=0, low_poly=0, dense=0)}
 
 
 def generate_mascot(seed: int, style: "str | MascotStyle" = "full") -> Asset:
@@ -115,8 +119,9 @@ def generate_mascot(seed: int, style: "str | MascotStyle" = "full") -> Asset:
     shells = _shells(plan, kind, limbs, symmetric, rng)
     if rng.random() < style.hide:
         shells = without_hidden(shells)
+    rig_J3 = scattered(plan.joints_J3, build, style.scatter * kind.ranges.scatter, rng)
     field_of = _deformation(build, rng.random() < style.lumps, rng)
-    return _assemble(seed, shells, plan.joints_J3, field_of, low_poly and rng.random() < 0.5, rng.uniform(0.5, 2.2))
+    return _assemble(seed, shells, rig_J3, field_of, low_poly and rng.random() < 0.5, rng.uniform(0.5, 2.2))
 
 
 def _style(style: "str | MascotStyle") -> MascotStyle:
@@ -206,7 +211,8 @@ def _limb_style(kind: Family, rng: np.random.Generator) -> body.LimbStyle:
     shoulders = rng.uniform(1.3, 2.1) if rng.random() < 0.12 else 1.0     # heavy muscles or bat sleeves
     arms = limbs()
     legs = arms if rng.random() < 0.8 else limbs()
-    hands = {"mitten": 0.4, "ball": 0.08, "rigid_ball": 0.08, "three": 0.1, "four": 0.15, "five": 0.12, "claw": 0.02, "stump": 0.05}
+    hands = {"mitten": 0.4, "ball": 0.5 * kind.ball_hands, "rigid_ball": 0.5 * kind.ball_hands, "three": 0.1,
+             "four": 0.15, "five": 0.12, "claw": 0.02, "stump": 0.05}
     if arms == "segments":
         hands |= {"claw": 0.5, "stump": 0.0}
     hand = rng.choice(list(hands), p=np.array(list(hands.values())) / sum(hands.values()))
