@@ -157,5 +157,12 @@ def _smpl_order() -> tuple[str, ...]:
                      for k in (1, 2, 3)))
 
 
-# dialects whose joints have numbers of their own; the others keep the contest's order
-ORDERS = {"smpl": _smpl_order()}
+def _ue5_order() -> tuple[str, ...]:
+    """The contest's order with each bone of Unreal's own right below its anchor, and its root first."""
+    below = {anchor: name for name, anchor in EXTRA_BONES["ue5"].items() if name != "root"}
+    names = ((DIALECTS["ue5"][joint], below.get(joint)) for joint in FULL_NAMES)
+    return ("root", *(name for pair in names for name in pair if name))
+
+
+# dialects whose bones have an order of their own; the others keep the contest's
+ORDERS = {"smpl": _smpl_order(), "ue5": _ue5_order()}

@@ -60,6 +60,7 @@ def test_dialects():
 def test_bones_that_only_other_worlds_have():
     for world, extra in EXTRA_BONES.items():
         assert not set(extra) & set(DIALECTS[world].values()) and set(extra.values()) <= set(FULL_NAMES), world
+    assert ORDERS["ue5"][:9] == ("root", "pelvis", "spine_01", "spine_02", "spine_03", "spine_04", "spine_05", "neck_01", "head")
     # the numbers that SMPL's papers and files use
     order = ORDERS["smpl"]
     assert [order.index(name) for name in ("pelvis", "spine1", "neck", "left_wrist", "right_hand")] == [0, 3, 12, 20, 23]
