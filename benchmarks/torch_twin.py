@@ -226,34 +226,43 @@ class VotingHead(nn.Module):
 
 
 class JointTokens(nn.Module):
-    def __init__(self, joint_count: int, point_width: int, width: int, octaves: int, neighbours: int):
+    def __init__(self, cfg: dict, point_width: int):
         super().__init__()
-        self.fourier = Fourier(octaves)
+        width, fine_neighbours = cfg["token_width"], cfg.get("fine_neighbours", 0)
+        self.fourier = Fourier(cfg["backbone"]["octaves"])
         self.lift_position = nn.Linear(self.fourier.width, width)
-        self.identity = nn.Parameter(torch.zeros(joint_count, width))
-        self.pool = LocalPooling(point_width, width, neighbours)
+        self.identity = nn.Parameter(torch.zeros(cfg["joint_count"], width))
+        self.pool = LocalPooling(point_width, width, cfg["token_neighbours"])
+        self.pool_fine = LocalPooling(cfg["backbone"]["widths"][0], width, fine_neighbours) if fine_neighbours else None
 
-    def forward(self, joints_BJ3: Tensor, xyz_BM3: Tensor, feat_BMC: Tensor) -> Tensor:
-        here_BJC = interpolate(feat_BMC, *three_nearest(joints_BJ3, xyz_BM3))
-        return self.lift_position(self.fourier(joints_BJ3)) + self.identity + self.pool(joints_BJ3, here_BJC, xyz_BM3, feat_BMC)
+    def forward(self, joints_BJ3: Tensor, anchors: tuple[Tensor, Tensor], fine: tuple[Tensor, Tensor]) -> Tensor:
+        tokens_BJD = self.lift_position(self.fourier(joints_BJ3)) + self.identity
+        for pool, (xyz_BM3, feat_BMC) in zip((self.pool, self.pool_fine), (anchors, fine)):
+            if pool is not None:
+                here_BJC = interpolate(feat_BMC, *three_nearest(joints_BJ3, xyz_BM3))
+                tokens_BJD = tokens_BJD + pool(joints_BJ3, here_BJC, xyz_BM3, feat_BMC)
+        return tokens_BJD
 
 
 class JointRefiner(nn.Module):
     def __init__(self, cfg: dict, point_width: int):
         super().__init__()
         width, depth, heads = cfg["token_width"], cfg["refine_depth"], cfg["token_width"] // cfg["backbone"]["head_width"]
-        self.tokens = JointTokens(cfg["joint_count"], point_width, width, cfg["backbone"]["octaves"], cfg["token_neighbours"])
+        self.rounds = cfg.get("refine_rounds", 1)
+        self.tokens = JointTokens(cfg, point_width)
         self.among_joints = nn.ModuleList(SelfAttentionBlock(width, heads) for _ in range(depth))
         self.to_points = nn.ModuleList(CrossAttentionBlock(width, point_width, heads) for _ in range(depth))
         self.norm, self.to_delta = nn.LayerNorm(width), nn.Linear(width, 3)
 
-    def forward(self, initial_BJ3: Tensor, xyz_BM3: Tensor, feat_BMC: Tensor) -> tuple[Tensor, Tensor]:
-        start_BJ3 = initial_BJ3.detach()
-        tokens_BJD = self.tokens(start_BJ3, xyz_BM3, feat_BMC)
-        for among, to_points in zip(self.among_joints, self.to_points):
-            tokens_BJD = to_points(among(tokens_BJD), feat_BMC)
-        tokens_BJD = self.norm(tokens_BJD)
-        return start_BJ3 + self.to_delta(tokens_BJD), tokens_BJD
+    def forward(self, initial_BJ3: Tensor, anchors: tuple[Tensor, Tensor], fine: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        joints_BJ3 = initial_BJ3.detach()
+        for _ in range(self.rounds):
+            tokens_BJD = self.tokens(joints_BJ3.detach(), anchors, fine)
+            for among, to_points in zip(self.among_joints, self.to_points):
+                tokens_BJD = to_points(among(tokens_BJD), anchors[1])
+            tokens_BJD = self.norm(tokens_BJD)
+            joints_BJ3 = joints_BJ3 + self.to_delta(tokens_BJD)
+        return joints_BJ3, tokens_BJD
 
 
 class ErrorHead(nn.Module):
@@ -360,7 +369,7 @@ class TorchTwin(nn.Module):
         levels, code_BG = self.backbone(points_BN3, normals_BN3)
         anchors = self.fuse(levels, code_BG)
         initial_BJ3 = self.head(*anchors)
-        joints_BJ3, tokens_BJD = self.refiner(initial_BJ3, *anchors)
+        joints_BJ3, tokens_BJD = self.refiner(initial_BJ3, anchors, levels[0])
         return initial_BJ3, joints_BJ3, tokens_BJD, self.decoder.climb(levels)
 
     def forward(self, points_BN3: Tensor, normals_BN3: Tensor, query_BQ3: Tensor, query_normals_BQ3: Tensor):

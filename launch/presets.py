@@ -45,7 +45,7 @@ class TrainConfig:
 def tiny(joints: int = 52) -> TrainConfig:
     """Seconds on a CPU: for tests. Every part is present, all are small."""
     network = JointModelConfig(
-        joint_count=joints, confidence=True, refine_depth=1, token_width=16, token_neighbours=4,
+        joint_count=joints, confidence=True, refine_depth=1, refine_rounds=2, token_width=16, token_neighbours=4, fine_neighbours=6,
         backbone=BackboneConfig(octaves=2, widths=(16, 16, 32), depths=(1, 1), neighbours=6, head_width=8, global_width=32),
         decoder=SkinDecoderConfig(local_neighbours=4, width=16, pair_width=4))
     return TrainConfig(network=network, pct=pct_model.tiny(joints),

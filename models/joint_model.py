@@ -32,7 +32,9 @@ class JointModelConfig:
     joint_head: str = "vote"         # "vote" or "mlp"
     refine_depth: int = 2            # L; 0 removes the refinement: final = initial
     token_width: int = 128           # of a joint's token
-    token_neighbours: int = 16       # points pooled around each joint
+    refine_rounds: int = 1           # how often the refinement is applied, each time from where the last one ended
+    token_neighbours: int = 16       # anchors pooled around each joint
+    fine_neighbours: int = 0         # points of the finest level pooled around each joint
     confidence: bool = False         # say how far off each joint is expected to be; the presets do, the first checkpoints did not
     decoder: SkinDecoderConfig = field(default_factory=SkinDecoderConfig)
 
@@ -71,11 +73,10 @@ class JointModel(nn.Module):
         if cfg.joint_head not in head:
             raise ValueError(f"joint_head must be one of {sorted(head)}, not {cfg.joint_head!r}")
         self.head = head[cfg.joint_head](width, body.global_width, cfg.joint_count)
-        if cfg.refine_depth:
-            self.refiner = JointRefiner(cfg.joint_count, width, cfg.token_width, cfg.refine_depth, body.head_width,
-                                        body.octaves, cfg.token_neighbours)
-        else:
-            self.refiner = NoRefiner(JointTokens(cfg.joint_count, width, cfg.token_width, body.octaves, cfg.token_neighbours))
+        tokens = JointTokens(cfg.joint_count, width, cfg.token_width, body.octaves, cfg.token_neighbours, body.widths[0],
+                             cfg.fine_neighbours)
+        self.refiner = (JointRefiner(tokens, width, cfg.token_width, cfg.refine_depth, body.head_width, cfg.refine_rounds)
+                        if cfg.refine_depth else NoRefiner(tokens))
         self.confidence = ErrorHead(cfg.token_width) if cfg.confidence else None
         self.decoder = SkinDecoder(cfg.decoder, body.widths, cfg.token_width, body.head_width, body.octaves,
                                    body.use_normals, parents)
@@ -86,7 +87,7 @@ class JointModel(nn.Module):
         levels, code_BG = self.backbone(points_BN3, normals_BN3)
         anchors = self.fuse(levels, code_BG)
         initial_BJ3 = self.head(anchors.xyz_BN3, anchors.feat_BNC, code_BG)
-        joints_BJ3, tokens_BJD = self.refiner(initial_BJ3, anchors)
+        joints_BJ3, tokens_BJD = self.refiner(initial_BJ3, anchors, levels[0])
         return Joints(initial_BJ3, joints_BJ3, tokens_BJD, None if self.confidence is None else self.confidence(tokens_BJD)), levels
 
     def encode(self, points_BN3: jt.Var, normals_BN3: jt.Var | None = None) -> Encoding:
@@ -149,5 +150,5 @@ class NoRefiner(nn.Module):
         super().__init__()
         self.tokens = tokens
 
-    def execute(self, initial_BJ3: jt.Var, level: Level) -> Refined:
-        return Refined(initial_BJ3, self.tokens(initial_BJ3.detach(), level))
+    def execute(self, initial_BJ3: jt.Var, level: Level, fine: Level) -> Refined:
+        return Refined(initial_BJ3, self.tokens(initial_BJ3.detach(), level, fine))

@@ -74,6 +74,17 @@ def test_refinement_does_not_teach_the_regressor(model):
         assert abs(grad.numpy()).max() > 0
 
 
+def test_a_round_begins_where_the_last_one_ended(model):
+    points, normals = (jt.array(part) for part in cloud())
+    levels, code_BG = model.backbone(points, normals)
+    anchors, refiner = model.fuse(levels, code_BG), model.refiner
+    initial = model.head(anchors.xyz_BN3, anchors.feat_BNC, code_BG)
+    first = refiner.once(initial, anchors, levels[0])
+    second = refiner.once(first.joints_BJ3, anchors, levels[0])
+    assert refiner.rounds == 2 and abs(second.joints_BJ3.numpy() - first.joints_BJ3.numpy()).max() > 0
+    assert (refiner(initial, anchors, levels[0]).joints_BJ3.numpy() == second.joints_BJ3.numpy()).all()
+
+
 def test_skin_does_not_bend_the_joints(model):
     points, normals = cloud()
     code = model.encode(jt.array(points), jt.array(normals))
@@ -128,6 +139,7 @@ SWITCHES = {
     "no self-attention": lambda c: replace(c, backbone=replace(c.backbone, depths=(0, 0))),
     "plain MLP head": lambda c: replace(c, joint_head="mlp"),
     "no refinement": lambda c: replace(c, refine_depth=0),
+    "no finest points at the joints": lambda c: replace(c, fine_neighbours=0),
     "no decoder attention": lambda c: replace(c, decoder=replace(c.decoder, use_attention=False)),
     "no confidence": lambda c: replace(c, confidence=False),
     "no pair geometry": lambda c: replace(c, decoder=replace(c.decoder, use_pair_geometry=False)),
