@@ -35,7 +35,7 @@ SHELL = 'source launch/setup.sh; exec "$PYTHON" -m benchmarks.bench_startup --in
 
 def make_character(path: Path, count: int = VERTICES) -> None:
     """Write a generated human of exactly ``count`` vertices as GLB: its largest triangles get a vertex in their middle."""
-    from dataset.exporter import write_glb
+    from rigging.scene_fresh import write_glb
     from dataset.sources.humans import HumanStyle, generate
     coarse = replace(HumanStyle(), low_poly=1.0)
     asset = next(a for a in map(lambda seed: generate(seed, coarse), range(1000)) if len(a.vertices_V3) <= count)
@@ -131,6 +131,7 @@ def watch(clocks: Clocks, jt) -> None:
     import dataset.preview
     import dataset.sources.files
     import launch.predictor
+    import rigging.scene_fresh
     from dataset.sampler import Sampler
     from models.joint_model import JointModel
 
@@ -142,7 +143,7 @@ def watch(clocks: Clocks, jt) -> None:
     for (part, step), owner in zip(steps.items(), (launch.predictor.Predictor, Sampler, JointModel, JointModel)):
         setattr(owner, step.__name__, clocks.around(part, step, fetch if "{}" in part else lambda answer: None))
     for part, module, name in (("- read the file", dataset.sources.files, "load_asset"), ("- draw the preview", dataset.preview, "draw_preview"),
-                               ("- write arrays", dataset.exporter, "save_contest"), ("- write the GLB", dataset.exporter, "write_glb")):
+                               ("- write arrays", dataset.exporter, "save_contest"), ("- write the GLB", rigging.scene_fresh, "write_glb")):
         step = getattr(module, name)
         timed = clocks.around(part, step)
         for known in list(sys.modules.values()):

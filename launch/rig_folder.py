@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.asset import Asset, network_rotation
-from dataset.exporter import replace_folder, save_contest, write_glb
+from dataset.exporter import replace_folder, save_contest
 from dataset.format import DIALECTS, skeleton
 from dataset.preview import draw_preview
 from geometry.similarity import Similarity
+from rigging.scene_fresh import write_glb
 
 OUTSIDE = 0.01            # box units beyond the mesh's bounding box before a joint counts as outside
 ASYMMETRY = 1.15          # a left bone this much longer than its right one is worth a word

@@ -4,6 +4,7 @@ Spec: Khronos "glTF 2.0" (buffers 3.6.1, images 3.8.3, GLB section 4), EXT_mesho
 """
 
 import struct
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ _MAGIC = ((b"\x89PNG", 0, "image/png"), (b"\xff\xd8\xff", 0, "image/jpeg"), (b"W
 class GltfFile:
     """document: the JSON object; binary: the bytes of its first buffer, which is the GLB's binary chunk.
 
-    container: the file as it was read, None for one made here. Its views and accessors keep their indices here.
+    container: the file as it was read, None for one made here. The indices of its views and accessors hold here too.
     notes: sentences about what could not be taken along (a picture that is missing).
     """
 
@@ -41,14 +42,10 @@ class GltfFile:
         Raises: AssetError naming the file: unreadable, cut short, or a buffer that is missing or lies elsewhere.
         """
         container = Container(path)
-        try:
-            file = cls(container.document, b"", container)
+        with container.guard():
+            file = cls(deepcopy(container.document), b"", container)  # the container keeps its own, to be read from
             file._take_buffers()
             file._take_pictures()
-        except AssetError:
-            raise
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-            raise container.fail(f"broken glTF structure ({type(error).__name__}: {error})") from error
         return file
 
     def append(self, kind: str, entry: dict) -> int:
@@ -100,7 +97,7 @@ class GltfFile:
             return pack_glb(self.document, self.binary)
         except struct.error:
             raise self._fail(f"{len(self.binary)} bytes do not fit into a GLB: make its pictures or meshes smaller") from None
-        except ValueError as error:  # NaN, Infinity, or half a UTF-16 pair in a name
+        except (ValueError, RecursionError) as error:  # NaN, Infinity, half a UTF-16 pair in a name
             raise self._fail(f"holds what JSON cannot say ({error}): export it again") from None
 
     def write(self, path: str | Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.asset import Asset, AssetError, check
+from dataset.asset import Asset, check
 from dataset.format import skeleton
 from dataset.sources.bone_names import match_bones, match_vrm
 from dataset.sources.draco import decode_draco
@@ -27,6 +27,8 @@ POINTS, TRIANGLES, STRIP, FAN = 0, 4, 5, 6
 class Part:
     """One block of vertices in world space at the bind pose: primitives of a node that share their attributes."""
     node: int
+    primitives: tuple[int, ...]     # their places in the node's mesh
+    matrix_44: np.ndarray           # float64, from the mesh's own space to the world at the bind pose
     vertices_V3: np.ndarray         # float64
     normals_V3: np.ndarray | None   # float64, unit
     faces_F3: np.ndarray | None     # int64; None for points
@@ -46,43 +48,45 @@ def load_gltf(path: str | Path, up: str = "y") -> Asset:
     Raises: AssetError naming the file and the fault: not glTF, cut short, out of bounds, cyclic, or without any vertex.
     """
     container = Container(path)
-    try:
+    with container.guard():
         scene = Scene(container)
-        return _assemble(container, scene, _parts(container, scene), up)
-    except AssetError:
-        raise
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError) as error:
-        raise container.fail(f"broken glTF structure ({type(error).__name__}: {error})") from error
+        return _assemble(container, scene, read_parts(container, scene), up)
 
 
-def _parts(container: Container, scene: Scene) -> list[Part]:
-    """Blocks of vertices in scene order; lines are left out, and points too where there are triangles."""
+def read_parts(container: Container, scene: Scene) -> list[Part]:
+    """Blocks of vertices in scene order; lines are left out, and points too where there are triangles.
+
+    One after the other they are the vertices of `load_gltf`: this is the map between an Asset's rows and a file's primitives.
+    Raises: as load_gltf, and what a malformed document makes Python raise (`Container.guard` names it).
+    """
     parts, total, corners = [], 0, 0
     for node in scene.order:
         if "mesh" not in container.entry("nodes", node):
             continue
-        for primitives in _sharing(container.entry("meshes", container.entry("nodes", node)["mesh"])["primitives"]):
-            claimed, claimed_corners = _claims(container, primitives)
+        primitives = container.entry("meshes", container.entry("nodes", node)["mesh"])["primitives"]
+        for places in _sharing(primitives):
+            shared = [primitives[k] for k in places]
+            claimed, claimed_corners = _claims(container, shared)
             corners += claimed_corners
             _check_size(container, total + claimed, corners)
-            parts.append(_part(container, scene, node, primitives))
+            parts.append(_part(container, scene, node, places, shared))
             total += len(parts[-1].vertices_V3)
             _check_size(container, total, corners)  # draco data may hold more than its accessor says
     solid = [part for part in parts if part.faces_F3 is not None]
     return solid or parts
 
 
-def _sharing(primitives: list[dict]) -> list[list[dict]]:
-    """Primitives that draw from the same vertices (VRoid's do), grouped; lines are dropped."""
-    groups: dict[tuple, list[dict]] = {}
-    for primitive in primitives:
+def _sharing(primitives: list[dict]) -> list[tuple[int, ...]]:
+    """Places of the primitives that draw from the same vertices (VRoid's do), grouped; lines are dropped."""
+    groups: dict[tuple, list[int]] = {}
+    for place, primitive in enumerate(primitives):
         mode = primitive.get("mode", TRIANGLES)
         if mode not in (POINTS, TRIANGLES, STRIP, FAN):
             continue
         packed = primitive.get("extensions", {}).get("KHR_draco_mesh_compression", {}).get("bufferView")
         key = (packed, mode == POINTS, *sorted((k, v) for k, v in primitive["attributes"].items()))
-        groups.setdefault(key, []).append(primitive)
-    return list(groups.values())
+        groups.setdefault(key, []).append(place)
+    return [tuple(places) for places in groups.values()]
 
 
 def _check_size(container: Container, vertices: int, corners: int) -> None:
@@ -99,7 +103,7 @@ def _claims(container: Container, primitives: list[dict]) -> tuple[int, int]:
                       for primitive in primitives)
 
 
-def _part(container: Container, scene: Scene, node: int, primitives: list[dict]) -> Part:
+def _part(container: Container, scene: Scene, node: int, places: tuple[int, ...], primitives: list[dict]) -> Part:
     attributes, packed = _attributes(container, primitives[0])
     local_V3 = attributes["POSITION"].astype(np.float64)
     faces = [_triangles(container, primitive, _indices(container, primitive) if packed is None else packed, len(local_V3))
@@ -110,7 +114,7 @@ def _part(container: Container, scene: Scene, node: int, primitives: list[dict])
     if faces_F3 is not None and np.linalg.det(matrix_44[:3, :3]) < 0:
         faces_F3 = faces_F3[:, ::-1].copy()
     normals_V3 = _normals(attributes.get("NORMAL"), matrix_44, vertices_V3, faces_F3)
-    return Part(node, vertices_V3, normals_V3, faces_F3, bones_VK, weights_VK)
+    return Part(node, places, matrix_44, vertices_V3, normals_V3, faces_F3, bones_VK, weights_VK)
 
 
 def _attributes(container: Container, primitive: dict) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
@@ -242,7 +246,7 @@ def _is_vrm_0(container: Container) -> bool:
 
 def _contest_rig(container: Container, scene: Scene, parts: list[Part]) -> dict:
     """The Asset's joints, skin, parents, names and matrix_local, all None where the bones are not the contest's."""
-    match = _named_bones(container, scene)
+    match = named_bones(container, scene)
     count = next((count for count in (52, 22) if set(skeleton(count).names) <= set(match)), None)
     if count is None:
         return dict.fromkeys(("joints_J3", "skin_VJ", "parents", "names", "matrix_local_J44"))
@@ -260,7 +264,7 @@ def _contest_rig(container: Container, scene: Scene, parts: list[Part]) -> dict:
                 names=names, matrix_local_J44=frames_J44.astype(np.float32))
 
 
-def _named_bones(container: Container, scene: Scene) -> dict[str, int]:
+def named_bones(container: Container, scene: Scene) -> dict[str, int]:
     """Contest joint name -> node: the VRM extension's word first, then the names of the skins' joints."""
     extensions = container.document.get("extensions", {})
     if "VRMC_vrm" in extensions:

@@ -8,6 +8,8 @@ import base64
 import binascii
 import json
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -46,6 +48,16 @@ class Container:
 
     def fail(self, what: str) -> AssetError:
         return AssetError(f"{self.name}: {what}")
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Whatever a malformed document makes Python raise inside leaves as an AssetError of this file."""
+        try:
+            yield
+        except AssetError:
+            raise
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+            raise self.fail(f"broken glTF structure ({type(error).__name__}: {error})") from error
 
     def _split(self, data: bytes) -> tuple[bytes, bytes | None]:
         """GLB -> (JSON chunk, binary chunk or None); a .gltf is its own JSON."""

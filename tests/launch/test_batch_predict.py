@@ -10,7 +10,7 @@ import pytest
 import launch.batch_predict as module
 import launch.rig_folder
 from dataset.asset import AssetError
-from dataset.exporter import write_glb
+from rigging.scene_fresh import write_glb
 from dataset.format import skeleton
 from dataset.sources.npz import write_npz
 from geometry.similarity import Similarity

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dataset.asset import AssetError
-from dataset.exporter import write_glb
+from rigging.scene_fresh import write_glb
 from dataset.sources.files import SUFFIXES, expand_inputs, load_asset
 from dataset.sources.npz import write_npz
 from tests.dataset.figures import capsule_man

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from dataset.asset import AssetError
-from dataset.exporter import write_glb
+from rigging.scene_fresh import write_glb
 from dataset.format import DIALECTS, skeleton
 from dataset.sources.gltf import load_gltf
 from dataset.sources.gltf_container import Container
