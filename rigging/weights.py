@@ -1,0 +1,332 @@
+"""The weight contract: what every rig's weights are after this step, whatever made them.
+
+Always: finite, >= 0, rows sum to 1 within 1e-6, at most k influences, equal positions have equal weights. On meshes also: small shells
+move as one, no weight jumps between limbs (rigging/bleed.py), speckle is smoothed; on demand exact left-right symmetry. Each step is
+measured on each joint's region before and after, and taken back on regions that it makes worse.
+    polished = polish(vertices_V3, faces_F3, rig)       # polished.rig, polished.steps
+Letters: V vertices, U distinct positions, J joints. Lengths: unit box. docs/weights.md has the measurements.
+"""
+
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from geometry.geodesic import nearest_source
+from geometry.laplacian import dirichlet, smoothed
+from geometry.topology import welded
+from rigging.bleed import GapOptions, Surface, jumps
+from rigging.rig import CharacterRig
+
+SPECKLE = 0.05          # a weight this far outside the range of its neighbours' is a speckle
+LEFT_OVER = 0.25        # a row that keeps at least this much is scaled up; below it, the nearest good row fills it
+ROWS = 1 << 16          # rows trimmed at once; bounds memory
+SLACK_SHARE = np.array([0.01, 0.05, 0.0])   # what bleed, roughness and speckle of a region may rise by without being worse: a share,
+SLACK = np.array([1e-5, 1e-3, 0.0])         # and so much (of the whole area; energy; count)
+SIDE = re.compile(r"left|right|(?<![a-z])[lr](?![a-z])", re.IGNORECASE)
+OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+
+
+@dataclass(frozen=True)
+class WeightOptions:
+    """influences: k. drop: weights below it go (0: none). small: shells whose box has a shorter diagonal move as one. gap: when a weight
+    has jumped. smoothing: lambda, squared box units; detail below sqrt(lambda) fades (0: none). symmetric: make mirror images exact.
+    mirror_tolerance: how far a mirrored vertex may be from its partner. most_points: beyond it, only what needs no surface is done."""
+    influences: int = 4
+    drop: float = 0.01
+    small: float = 0.06
+    gap: GapOptions = GapOptions()
+    smoothing: float = 1e-4
+    symmetric: bool = False
+    mirror_tolerance: float = 5e-4
+    most_points: int = 250_000
+
+    def __post_init__(self):
+        if self.influences < 1 or not 0 <= self.drop < 1 or not self.smoothing >= 0:
+            raise ValueError(f"influences must be >= 1, drop in [0, 1), smoothing >= 0; got {self}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one step. outcome: applied, undone (everywhere), partly (undone on the regions named), unchanged or skipped.
+
+    before, after: totals of the measures, None where there is no surface to measure on. changed: rows it left changed.
+    """
+    name: str
+    outcome: str
+    why: str = ""
+    undone_on: tuple[str, ...] = ()
+    before: dict[str, float] | None = None
+    after: dict[str, float] | None = None
+    changed: int = 0
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Polished:
+    rig: CharacterRig
+    steps: tuple[Step, ...]
+
+
+def polish(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterRig,
+           options: WeightOptions = WeightOptions()) -> Polished:
+    """The rig with weights that keep the contract, and what was done to them. The same input gives the same bits.
+
+    vertices_V3 (V, 3), faces_F3 (F, 3) or None: any mesh, however broken; a cloud without faces is only trimmed.
+    Raises: ValueError for positions or weights that are not finite, weights that are negative or a row without any, and faces that
+    name no vertex.
+    """
+    skin_VJ = _checked(vertices_V3, rig)
+    points_U3, place_V = welded(vertices_V3)
+    has_surface = faces_F3 is not None and len(faces_F3) > 0 and len(points_U3) > 2
+    surface = Surface.of(vertices_V3, faces_F3) if has_surface else None
+    skin_UJ = _gather(place_V, len(points_U3), skin_VJ)
+    if surface is None or not len(surface.faces_F3):
+        steps, gauge = [Step("surface", "skipped", "no faces: weights are only trimmed")], None
+    elif len(points_U3) > options.most_points:
+        steps, gauge = [Step("surface", "skipped", f"{len(points_U3)} points, more than {options.most_points}: weights are only trimmed")], None
+    else:
+        gauge = Gauge(surface, rig.parents, options.gap)
+        skin_UJ, steps = _on_surface(gauge, skin_UJ, rig, options)
+    mirror, step = _mirror(points_U3, rig, options)
+    skin_UJ, trimming = _trimmed(skin_UJ, mirror, options, gauge)
+    return Polished(replace(rig, skin_VJ=skin_UJ[place_V]), (*steps, *([step] if step else []), trimming))
+
+
+class Gauge:
+    """Bleed, roughness and speckle of weights on one surface. The last answers are kept: one step's after is the next one's before."""
+
+    def __init__(self, surface: Surface, parents: tuple[int | None, ...], gap: GapOptions):
+        self.surface, self.parents, self.gap = surface, parents, gap
+        self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def _of(self, skin_UJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """jump_UJ, and the measures of each point (U, 3)."""
+        for known_UJ, jump_UJ, of_U3 in self._kept:
+            if known_UJ is skin_UJ:
+                return jump_UJ, of_U3
+        jump_UJ = jumps(self.surface, skin_UJ, self.parents, self.gap)
+        of_U3 = np.column_stack([self.surface.share_U * (skin_UJ * jump_UJ).sum(1), dirichlet(self.surface.operator, skin_UJ),
+                                 speckles(self.surface, skin_UJ)])
+        self._kept = [*self._kept[-1:], (skin_UJ, jump_UJ, of_U3)]
+        return jump_UJ, of_U3
+
+    def jumps(self, skin_UJ: np.ndarray) -> np.ndarray:
+        return self._of(skin_UJ)[0]
+
+    def totals(self, skin_UJ: np.ndarray) -> dict[str, float]:
+        bleed, roughness, speckle = self._of(skin_UJ)[1].sum(0).tolist()
+        return {"bleed": bleed, "roughness": roughness, "speckle": int(speckle)}
+
+    def worse(self, old_UJ: np.ndarray, new_UJ: np.ndarray) -> np.ndarray:
+        """(J,) bool: regions, the points where the old weights are greatest on a joint, on which a measure rose by more than its slack."""
+        region_U, count = old_UJ.argmax(1), old_UJ.shape[1]
+        before_J3, after_J3 = (np.stack([np.bincount(region_U, x_U, count) for x_U in self._of(w_UJ)[1].T], 1)
+                               for w_UJ in (old_UJ, new_UJ))
+        return (after_J3 > before_J3 * (1 + SLACK_SHARE) + SLACK).any(1)
+
+
+def speckles(surface: Surface, skin_UJ: np.ndarray) -> np.ndarray:
+    """How many of each point's weights stick out of the range of its neighbours' by more than SPECKLE, (U,) int64."""
+    ring = surface.ring
+    joined = np.flatnonzero(np.diff(ring.indptr))   # points without neighbours stick out of nothing
+    count_U = np.zeros(len(skin_UJ), np.int64)
+    if len(joined):
+        for w_U in np.ascontiguousarray(skin_UJ.T):
+            around = w_U[ring.indices]
+            low, high = np.minimum.reduceat(around, ring.indptr[joined]), np.maximum.reduceat(around, ring.indptr[joined])
+            count_U[joined] += (w_U[joined] > high + SPECKLE) | (w_U[joined] < low - SPECKLE)
+    return count_U
+
+
+# ----------------------------------------------------------------------------------------------- steps on the surface
+
+
+def _on_surface(gauge: Gauge, skin_UJ: np.ndarray, rig: CharacterRig, options: WeightOptions) -> tuple[np.ndarray, list[Step]]:
+    """Small shells, jumped weights, speckle: each step held against the measures."""
+    surface, steps = gauge.surface, []
+    for name, change in (("small shells", lambda w_UJ: rigid_shells(surface, w_UJ, options.small)),
+                         ("jumped weights", lambda w_UJ: without_jumps(surface, w_UJ, gauge.jumps(w_UJ))),
+                         ("smoothing", lambda w_UJ: _smooth(surface, w_UJ, options.smoothing))):
+        skin_UJ, step = guarded(name, skin_UJ, change(skin_UJ), gauge, rig.names)
+        steps.append(step)
+    return skin_UJ, steps
+
+
+def guarded(name: str, old_UJ: np.ndarray, new_UJ: np.ndarray, gauge: Gauge, names: tuple[str, ...]) -> tuple[np.ndarray, Step]:
+    """The new weights, with the old ones on every region where a measure rose.
+
+    Taking a region back changes its neighbours' borders, so all are measured again until none is worse; at worst all is as before.
+    """
+    before = gauge.totals(old_UJ)
+    if not _changed(old_UJ, new_UJ):
+        return old_UJ, Step(name, "unchanged", "nothing to do", (), before, before)
+    region_U, undone_J, mixed_UJ = old_UJ.argmax(1), np.zeros(old_UJ.shape[1], bool), new_UJ
+    while (worse_J := gauge.worse(old_UJ, mixed_UJ) & ~undone_J).any():
+        undone_J |= worse_J
+        mixed_UJ = np.where(undone_J[region_U, None], old_UJ, new_UJ)
+    changed = _changed(old_UJ, mixed_UJ)
+    outcome = "applied" if not undone_J.any() else "partly" if changed else "undone"
+    why = "bleed, roughness or speckle rose on the regions named" if undone_J.any() else ""
+    return mixed_UJ, Step(name, outcome, why, tuple(np.array(names)[undone_J].tolist()), before, gauge.totals(mixed_UJ), changed)
+
+
+def _changed(old_UJ: np.ndarray, new_UJ: np.ndarray) -> int:
+    """Rows that differ by more than a file can hold."""
+    return int((np.abs(new_UJ - old_UJ) > 1e-6).any(1).sum())
+
+
+def rigid_shells(surface: Surface, skin_UJ: np.ndarray, small: float) -> np.ndarray:
+    """Each shell smaller than ``small`` (buttons, eyes, teeth) gets one row: of the larger shells that it touches, else its own mean."""
+    label_U, points_U3 = surface.label_U, surface.points_U3
+    low_C3, high_C3 = (np.full((label_U.max() + 1, 3), x) for x in (np.inf, -np.inf))
+    np.minimum.at(low_C3, label_U, points_U3)
+    np.maximum.at(high_C3, label_U, points_U3)
+    small_C = np.linalg.norm(high_C3 - low_C3, axis=1) < small
+    small_C[np.bincount(label_U).argmax()] = False
+    small_U = small_C[label_U]
+    if not small_U.any():
+        return skin_UJ
+    link = surface.lengths.tocoo()
+    touch_E = small_U[link.row] & ~small_U[link.col] & (link.data < small)
+    around_CJ, count_C = _sum_rows(label_U[link.row[touch_E]], skin_UJ[link.col[touch_E]], len(small_C))
+    own_CJ, own_C = _sum_rows(label_U, skin_UJ, len(small_C))
+    row_CJ = np.where(count_C[:, None] > 0, around_CJ / np.maximum(count_C, 1)[:, None], own_CJ / own_C[:, None])
+    return np.where(small_U[:, None], row_CJ[label_U], skin_UJ)
+
+
+def _sum_rows(group_P: np.ndarray, row_PJ: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.stack([np.bincount(group_P, w_P, count) for w_P in row_PJ.T], axis=1), np.bincount(group_P, minlength=count)
+
+
+def without_jumps(surface: Surface, skin_UJ: np.ndarray, jump_UJ: np.ndarray) -> np.ndarray:
+    """The weights without what has jumped (rigging.bleed.jumps). A row that keeps enough is scaled up; another gets what is missing from the nearest
+    (over the surface) that does; where none is in reach it stays."""
+    hit_U = (jump_UJ > 0).any(1)
+    if not hit_U.any():
+        return skin_UJ
+    kept_UJ = skin_UJ * (1 - jump_UJ)
+    sum_U = kept_UJ.sum(1)
+    good_U = sum_U >= LEFT_OVER * skin_UJ.sum(1)
+    result_UJ = np.where(hit_U[:, None], kept_UJ / np.maximum(sum_U, 1e-12)[:, None], skin_UJ)
+    poor = np.flatnonzero(~good_U)
+    if len(poor):
+        source_P = nearest_source(surface.lengths, np.flatnonzero(good_U))[poor] if good_U.any() else np.full(len(poor), -1)
+        filled_PJ = kept_UJ[poor] + (1 - sum_U[poor])[:, None] * result_UJ[source_P]
+        result_UJ[poor] = np.where(source_P[:, None] >= 0, filled_PJ, skin_UJ[poor])
+    return result_UJ
+
+
+def _smooth(surface: Surface, skin_UJ: np.ndarray, amount: float) -> np.ndarray:
+    return np.maximum(smoothed(surface.operator, skin_UJ, amount), 0) if amount > 0 else skin_UJ
+
+
+# ----------------------------------------------------------------------------------------------- symmetry
+
+
+class Mirror(NamedTuple):
+    """point_U, joint_J: the partner of each point and joint; on the plane, itself."""
+    point_U: np.ndarray
+    joint_J: np.ndarray
+
+    def image(self, skin_UJ: np.ndarray) -> np.ndarray:
+        return skin_UJ[self.point_U][:, self.joint_J]
+
+
+def mirror_joints(names: tuple[str, ...]) -> np.ndarray:
+    """(J,) int64: the joint whose name has left and right exchanged, else the joint itself."""
+    def swap(match: re.Match) -> str:
+        word = match[0]
+        other = OTHER_SIDE[word.lower()]
+        return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
+    index = {name: j for j, name in enumerate(names)}
+    return np.array([index.get(SIDE.sub(swap, name), j) for j, name in enumerate(names)], np.int64)
+
+
+def find_mirror(points_U3: np.ndarray, rig: CharacterRig, tolerance: float) -> Mirror | str:
+    """The symmetry of a mesh across the middle of its box, or why there is none."""
+    joint_J = mirror_joints(rig.names)
+    if (joint_J == np.arange(len(joint_J))).all():
+        return "no two joints' names differ by left and right"
+    turned_U3 = points_U3 @ np.asarray(rig.to_network_33, np.float64).T     # left at +X
+    low_3, high_3 = turned_U3.min(0), turned_U3.max(0)
+    flipped_U3 = np.column_stack([low_3[0] + high_3[0] - turned_U3[:, 0], turned_U3[:, 1:]])
+    apart_U, point_U = cKDTree(turned_U3).query(flipped_U3)
+    alone = int((apart_U > tolerance * (high_3 - low_3).max() / 2).sum())
+    if alone:
+        return f"{alone} of {len(points_U3)} points have no mirror image within {tolerance} of the unit box"
+    unpaired = int((point_U[point_U] != np.arange(len(point_U))).sum())
+    return f"{unpaired} points are not each other's mirror images" if unpaired else Mirror(point_U, joint_J)
+
+
+def _mirror(points_U3: np.ndarray, rig: CharacterRig, options: WeightOptions) -> tuple[Mirror | None, Step | None]:
+    if not options.symmetric:
+        return None, None
+    mirror = find_mirror(points_U3, rig, options.mirror_tolerance)
+    if isinstance(mirror, str):
+        return None, Step("symmetry", "skipped", mirror)
+    return mirror, Step("symmetry", "applied", "mirror images have equal weights", changed=len(points_U3))
+
+
+# ----------------------------------------------------------------------------------------------- the contract
+
+
+def _checked(vertices_V3: np.ndarray, rig: CharacterRig) -> np.ndarray:
+    skin_VJ = np.asarray(rig.skin_VJ)
+    if skin_VJ.shape != (len(vertices_V3), rig.joint_count):
+        raise ValueError(f"weights {skin_VJ.shape} do not fit {len(vertices_V3)} vertices and {rig.joint_count} joints")
+    if not np.isfinite(skin_VJ).all() or skin_VJ.min(initial=0) < 0:
+        raise ValueError("weights must be finite and not negative; mend what made them, they are not patched here")
+    if len(skin_VJ) and not skin_VJ.sum(1).min() > 0:
+        raise ValueError(f"vertex {int(skin_VJ.sum(1).argmin())} has no weight on any joint; give each at least one")
+    return skin_VJ
+
+
+def _gather(place_V: np.ndarray, count: int, skin_VJ: np.ndarray) -> np.ndarray:
+    """(U, J) float64, rows sum to 1: the mean over the vertices of each position."""
+    size_U = np.bincount(place_V, minlength=count)
+    skin_UJ = np.empty((count, skin_VJ.shape[1]))
+    for j in range(skin_VJ.shape[1]):
+        skin_UJ[:, j] = np.bincount(place_V, skin_VJ[:, j], count) / size_U
+    skin_UJ /= skin_UJ.sum(1, keepdims=True)
+    return skin_UJ
+
+
+def _trimmed(skin_UJ: np.ndarray, mirror: Mirror | None, options: WeightOptions, gauge: Gauge | None) -> tuple[np.ndarray, Step]:
+    """The final float32 weights. Never undone: a file has no room for more influences."""
+    if mirror:
+        skin_UJ = (skin_UJ + mirror.image(skin_UJ)) / 2
+    result_UJ = np.empty(skin_UJ.shape, np.float32)
+    for start in range(0, len(skin_UJ), ROWS):
+        result_UJ[start:start + ROWS] = strongest(skin_UJ[start:start + ROWS], options.influences, options.drop)
+    if mirror:
+        result_UJ = exactly_symmetric(result_UJ, mirror)
+    before, after = (gauge.totals(skin_UJ), gauge.totals(result_UJ.astype(np.float64))) if gauge else (None, None)
+    why = f"at most {options.influences}, none below {options.drop}; never undone"
+    return result_UJ, Step("influences", "applied", why, (), before, after, _changed(skin_UJ, result_UJ))
+
+
+def strongest(skin_PJ: np.ndarray, influences: int, drop: float) -> np.ndarray:
+    """(P, J) float64, rows sum to 1: the greatest weights (ties: the smaller joint) that reach ``drop``; the greatest always stays."""
+    order_PJ = np.argsort(-skin_PJ, axis=1, kind="stable")[:, :influences]
+    best_PJ = np.take_along_axis(skin_PJ, order_PJ, 1)
+    best_PJ[:, 1:][best_PJ[:, 1:] < drop] = 0
+    result_PJ = np.zeros_like(skin_PJ)
+    np.put_along_axis(result_PJ, order_PJ, best_PJ / best_PJ.sum(1, keepdims=True), 1)
+    return result_PJ
+
+
+def exactly_symmetric(skin_UJ: np.ndarray, mirror: Mirror) -> np.ndarray:
+    """One side copied to the other bit for bit. On the plane, where trimming kept one joint of a pair, that joint goes too."""
+    here_U = np.arange(len(skin_UJ))
+    result_UJ = np.where((mirror.point_U < here_U)[:, None], mirror.image(skin_UJ), skin_UJ)
+    middle = np.flatnonzero(mirror.point_U == here_U)
+    row_MJ = result_UJ[middle] * (result_UJ[middle][:, mirror.joint_J] > 0)
+    sum_M1 = row_MJ.sum(1, keepdims=True, dtype=np.float64)
+    whole_M = sum_M1[:, 0] > 0      # k = 1 may leave nothing: such a row stays as it is
+    result_UJ[middle[whole_M]] = (row_MJ[whole_M] / sum_M1[whole_M]).astype(np.float32)
+    return result_UJ
