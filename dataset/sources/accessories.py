@@ -9,6 +9,7 @@ import numpy as np
 
 from dataset.sources.garments import INDEX, Figure, Piece, Wardrobe
 from dataset.sources.makehuman import BODY_COUNT, CHIN
+from dataset.sources.mascot_gear import resting_tail
 from dataset.sources.shapes import Mesh, ellipsoid, keep_used, lathe, sheet, tube
 
 
@@ -45,6 +46,8 @@ def adorn(figure: Figure, wardrobe: Wardrobe, rng: np.random.Generator) -> list[
         meshes.append(_cape(figure, rng))
     if rng.random() < wardrobe.tail:
         meshes.append(_tail(figure, rng))
+    if rng.random() < wardrobe.wings:
+        meshes += [(mesh, {"upper_chest": 1.0}) for mesh in _wings(figure, rng)]
     return [_bound(mesh, weights) for mesh, weights in meshes]
 
 
@@ -116,12 +119,12 @@ def _long_hair(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
 
 def _hanging(skull: Skull, root_3: np.ndarray, rng: np.random.Generator) -> Mesh:
     """A tail of hair that leaves the head, bends over and hangs."""
-    length, out = rng.uniform(1.2, 6.0), rng.uniform(0.3, 1.0)
+    length, out = rng.choice([rng.uniform(1.2, 5.0), rng.uniform(5.0, 9.0)], p=[0.75, 0.25]), rng.uniform(0.3, 1.0)
     t_K = np.linspace(0, 1, 9)
     direction_3 = root_3 * [1, 0, 1] / (np.linalg.norm(root_3 * [1, 0, 1]) + 1e-9)
     path_K3 = root_3 + out * np.sin(np.minimum(t_K * 2.5, np.pi / 2))[:, None] * direction_3
     path_K3[:, 1] += 0.4 * np.sin(t_K * np.pi) - length * t_K ** 1.3
-    radius_K = rng.uniform(0.2, 0.5) * np.sin(np.pi * np.clip(0.12 + 0.85 * t_K, 0, 1)) ** 0.6 + 0.03
+    radius_K = rng.uniform(0.2, 0.65) * np.sin(np.pi * np.clip(0.12 + 0.85 * t_K, 0, 1)) ** 0.6 + 0.03
     return tube(skull.centre_3 + skull.radii_3 * path_K3, radius_K * skull.radii_3.mean(), int(rng.integers(6, 12)))
 
 
@@ -195,7 +198,8 @@ def _carried(figure: Figure, rng: np.random.Generator) -> list[tuple[Mesh, dict]
     side = rng.choice([-1.0, 1.0])
     back_3 = np.array([0.0, joints_J3[INDEX["chest"], 1] + 0.1 * u, _back(figure, 0.35, 0.85)])
     if kind == "backpack":
-        radii_3 = u * np.array([rng.uniform(0.22, 0.4), rng.uniform(0.28, 0.5), rng.uniform(0.1, 0.25)])
+        big = rng.choice([1.0, 1.5], p=[0.7, 0.3])
+        radii_3 = big * u * np.array([rng.uniform(0.22, 0.4), rng.uniform(0.28, 0.5), rng.uniform(0.1, 0.25)])
         upper = rng.choice([0.0, 0.5, 1.0])
         bag = ellipsoid(back_3 - [0, 0, 0.95 * radii_3[2]], radii_3, 8, 12, rng.uniform(0.3, 0.8))
         return [(bag, {"chest": 1 - upper, "upper_chest": upper})]
@@ -241,7 +245,24 @@ def _tail(figure: Figure, rng: np.random.Generator) -> tuple[Mesh, dict]:
     """An animal's tail, carried by the hips."""
     u, t_K = figure.unit, np.linspace(0, 1, 9)
     root_3 = np.array([0.0, figure.joints_J3[INDEX["hips"], 1], _back(figure, -0.05, 0.2) + 0.02])
+    if rng.random() < 0.4:
+        shell = resting_tail(root_3, u * rng.uniform(0.9, 1.6), 0.8, rng)
+        return (shell.vertices_V3, shell.faces_F3), {"hips": 1.0}
     length, rise, sway = rng.uniform(0.5, 1.8), rng.uniform(-0.9, 0.9), rng.uniform(-0.3, 0.3)
     path_K3 = root_3 + u * length * np.stack([sway * t_K ** 2, rise * t_K ** 1.5 - 0.2 * np.sin(np.pi * t_K), -0.8 * t_K], axis=1)
     radius_K = u * rng.uniform(0.03, 0.16) * (0.35 + np.sin(np.pi * np.clip(t_K + rng.uniform(-0.3, 0.2), 0, 1)))
     return tube(path_K3, radius_K, 8), {"hips": 1.0}
+
+
+def _wings(figure: Figure, rng: np.random.Generator) -> list[Mesh]:
+    """A pair of thin wings on the back, folded or spread, feathered at the lower edge."""
+    u = figure.unit
+    root_3 = np.array([0.06 * u, figure.joints_J3[INDEX["upper_chest"], 1], _back(figure, 0.5, 0.9) + 0.01])
+    span, tall, sweep_back = u * rng.uniform(0.4, 2.2), u * rng.uniform(0.25, 1.2), rng.uniform(0.15, 1.5)
+    rows, t_C = int(rng.integers(4, 8)), np.linspace(0, 1, int(rng.integers(7, 14)))
+    edge_C = np.sin(np.pi * (0.12 + 0.83 * t_C)) * (1 + rng.uniform(0, 0.3) * np.sin(rng.integers(3, 9) * np.pi * t_C))
+    x_C, rise_C = span * t_C, rng.uniform(-0.3, 0.8) * span * np.sin(0.5 * np.pi * t_C)
+    height_RC = rise_C - np.linspace(0, 1, rows)[:, None] * tall * edge_C
+    points_RC3 = np.stack([x_C + 0 * height_RC, height_RC, -sweep_back * x_C * (0.3 + 0.4 * t_C) + 0 * height_RC], axis=-1)
+    left = sheet(root_3 + points_RC3)
+    return [left, _mirror(left)]

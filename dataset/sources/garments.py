@@ -48,7 +48,8 @@ class Wardrobe:
     ears: float = 0.15        # animal ears, horns
     carried: float = 0.25     # backpack, bag, sword, shoulder plates
     cape: float = 0.08
-    tail: float = 0.07
+    tail: float = 0.1
+    wings: float = 0.04
 
     @staticmethod
     def none() -> "Wardrobe":

@@ -148,18 +148,21 @@ def hair(surface: Surface, rng: np.random.Generator) -> list[Shell]:
 def _long_hair(surface: Surface, rng: np.random.Generator) -> Shell:
     """A thick curtain down the back."""
     place_K = spaced(count(14, surface.detail, 6), 0.4)
-    length = surface.size * rng.uniform(1.5, 4.0)
-    path_K3 = surface.at(0, 0.9, -0.6, 0.95) + np.outer(place_K * length, [0, -1, -rng.uniform(0.0, 0.3)])
+    root_3 = surface.at(0, 0.9, -0.6, 0.95)
+    length = min(surface.size * rng.uniform(1.5, 4.0), 0.95 * root_3[1])       # to the ground at most
+    path_K3 = root_3 + np.outer(place_K * length, [0, -1, -rng.uniform(0.0, 0.3)])
     wide_K = surface.radii_3[0] * rng.uniform(0.8, 1.25) * (1 + rng.uniform(-0.3, 0.4) * place_K)
     return sweep(path_K3, rounded(place_K * length, wide_K, 0.6, 0.5), count(20, surface.detail, 8), FORWARD, rng.uniform(0.2, 0.55))
 
 
 def _hair_tails(surface: Surface, rng: np.random.Generator) -> list[Shell]:
     """A ponytail, or one on either side."""
-    length, radius = surface.size * rng.uniform(1, 3.5), surface.size * rng.uniform(0.15, 0.35)
+    length, radius = surface.size * rng.uniform(1, 5), surface.size * rng.uniform(0.15, 0.45)
     if rng.random() < 0.3:
-        return [horn(surface, surface.at(0, 0.6, -1), [0, 0.5, -1], [0, -1, -0.1], length, radius, 0.2, 1, 0.8)]
+        root_3 = surface.at(0, 0.6, -1)
+        return [horn(surface, root_3, [0, 0.5, -1], [0, -1, -0.1], min(length, 0.95 * root_3[1]), radius, 0.2, 1, 0.8)]
     root_3 = surface.at(rng.uniform(0.8, 1.2), rng.uniform(-0.1, 0.7), -0.4, 0.95)
+    length = min(length, 0.95 * root_3[1])
     return surface.pair(horn(surface, root_3, [1, 0.4, -0.2], [0.1, -1, -0.1], length, radius, 0.2, 1, 0.8))
 
 

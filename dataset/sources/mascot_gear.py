@@ -72,13 +72,15 @@ def pads(plan: Plan, rng: np.random.Generator) -> list[Shell]:
 
 
 def tail(plan: Plan, rng: np.random.Generator) -> list[Shell]:
-    """Thin, bushy, dragon-like, curled up, hanging down to the ground, a bob, a bird's fan; the hips carry it."""
+    """Thin, bushy, dragon-like, curled up, hanging down, a bob, a bird's fan, one that rests on the ground; the hips carry it."""
     b = plan.build
-    kind = rng.choice(["thin", "bushy", "thick", "hanging", "bob", "fan"], p=[0.2, 0.24, 0.16, 0.22, 0.1, 0.08])
+    kind = rng.choice(["thin", "bushy", "thick", "hanging", "bob", "fan", "resting"], p=[0.15, 0.19, 0.12, 0.15, 0.08, 0.06, 0.25])
     tall = b.top - b.crotch
     y = b.crotch + tall * rng.uniform(0.05, 0.2)
     root_3 = np.array([0.0, y, -0.85 * b.depth * float(b.half_width(y)) / b.width])
     sway = rng.uniform(-0.5, 0.5) if rng.random() < 0.6 else 0.0
+    if kind == "resting":
+        return [carried(resting_tail(root_3, 0.5 * (tall + y), plan.detail, rng), hips=1.0)]
     if kind == "bob":
         return [carried(ball(root_3 - 0.02 * FORWARD, rng.uniform(0.1, 0.25) * tall, plan.detail), hips=1.0)]
     length = float(np.clip(tall * rng.uniform(0.6, 1.6), 0.12, 0.7))
@@ -102,11 +104,31 @@ def tail(plan: Plan, rng: np.random.Generator) -> list[Shell]:
     return [carried(shell, hips=1.0)]
 
 
+def resting_tail(root_3: np.ndarray, size: float, detail: float, rng: np.random.Generator) -> Shell:
+    """A thick tail that leaves root_3 backwards, comes down to the ground (y = 0) behind or beside the legs, lies there or turns up."""
+    side, back, thick = rng.uniform(-1.0, 1.0) * size, rng.uniform(0.25, 0.9) * size, rng.uniform(0.07, 0.26) * size
+    x, y, z = root_3
+    down_3 = np.array([side, 1.05 * thick, z - back * rng.uniform(0.5, 1.1)])
+    lying_3 = down_3 + size * np.array([rng.uniform(-0.6, 0.8) * np.sign(side), 0.0, rng.uniform(-0.6, 0.3)])
+    rising_3 = down_3 + size * np.array([rng.uniform(-0.2, 0.5) * np.sign(side), rng.uniform(0.3, 1.2), rng.uniform(-0.5, 0.2)])
+    tip_3 = lying_3 if rng.random() < 0.4 else rising_3
+    knots_P3 = np.array([root_3, [x + 0.2 * side, y + 0.1 * size, z - 0.6 * back], [0.6 * side, 0.5 * y, z - back], down_3, tip_3])
+    reach_P = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(knots_P3, axis=0), axis=1))])
+    t_K = np.linspace(0, 1, count(26, detail, 10))
+    path_K3 = np.stack([np.interp(t_K * reach_P[-1], reach_P, knots_P3[:, a]) for a in range(3)], axis=1)
+    for _ in range(4):                       # corners become bends
+        path_K3[1:-1] = 0.25 * (path_K3[:-2] + path_K3[2:]) + 0.5 * path_K3[1:-1]
+    belly = rng.uniform(0.0, 1.0)            # even or bushy
+    radius_K = thick * ((1 - belly) * (1 - 0.5 * t_K) + belly * (0.35 + 0.75 * np.sin(np.pi * t_K ** rng.uniform(0.7, 1.5))))
+    path_K3[:, 1] = np.maximum(path_K3[:, 1], 1.02 * radius_K)
+    return sweep(path_K3, rounded(t_K * reach_P[-1], radius_K, 0.3, 1.0), count(14, detail, 6), (0.9, 0.1, 0.42))
+
+
 def wings(plan: Plan, rng: np.random.Generator) -> list[Shell]:
     """A pair of flat wings on the back: small and round, or spread wide."""
     b = plan.build
     root_3 = np.array([0.25 * b.width, plan.at("upper_chest")[1], -0.9 * b.depth])
-    length = rng.uniform(0.12, 0.45)
+    length = rng.choice([rng.uniform(0.12, 0.45), rng.uniform(0.45, 0.8)], p=[0.75, 0.25])
     path_K3 = arc(root_3, [1, rng.uniform(0, 1), -rng.uniform(0.2, 1)], [1, rng.uniform(-1, 0.5), -0.2], length, count(14, plan.detail, 6))
     t_K = np.linspace(0, 1, len(path_K3))
     wide_K = length * rng.uniform(0.15, 0.35) * (0.3 + np.sin(np.pi * np.clip(t_K, 0, 0.93)))
@@ -120,6 +142,7 @@ def pack(plan: Plan, rng: np.random.Generator) -> list[Shell]:
     b, tall = plan.build, plan.build.top - plan.build.crotch
     at_3 = np.array([0.0, plan.at("chest")[1], -b.depth])
     radii_3 = np.array([b.width * rng.uniform(0.5, 1.0), tall * rng.uniform(0.2, 0.42), b.depth * rng.uniform(0.35, 0.9)])
+    radii_3 = radii_3 * (rng.uniform(1.2, 1.9) if rng.random() < 0.25 else 1.0)       # of a hiker, of a snail
     share = rng.choice([0.0, 0.5, 1.0])
     if rng.random() < 0.25:
         tank = ball(at_3 + [0.45 * b.width, 0, -0.2 * b.depth], np.array([0.35 * b.width, radii_3[1], 0.35 * b.width]), plan.detail)

@@ -39,14 +39,14 @@ class Family:
     horns: float = 0.08
     hair: float = 0.35
     hat: float = 0.25
-    tail: float = 0.12
-    wings: float = 0.05
+    tail: float = 0.18
+    wings: float = 0.08
     robe: float = 0.1        # skirt, coat or robe
     cape: float = 0.08
     scarf: float = 0.1
     belt: float = 0.15
     pads: float = 0.1
-    pack: float = 0.1
+    pack: float = 0.13
     prop: float = 0.1
     sleeve: float = 0.25
     wide_sleeves: float = 0.1    # of those with sleeves: as a kimono's
@@ -66,7 +66,7 @@ FAMILIES = {
                                 knee=(0.45, 0.72), chubby=0.3, scatter=0.06),
                    body_is_head=True, eyes=0.75, hair=0.1, hat=0.15, robe=0.0, sleeve=0.1, noodle=0.25, cape=0.05, pads=0.03),
     "beast": Family(0.2, Ranges(head=(0.25, 0.5), legs=(0.14, 0.4), trunk_width=(0.35, 0.72), knee=(0.45, 0.72), chubby=0.25),
-                    snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3, hat=0.12, tail=0.85, wings=0.1, sleeve=0.15, trouser=0.2),
+                    snout=0.8, beak=0.6, ears=0.9, horns=0.4, hair=0.3, hat=0.12, tail=0.85, wings=0.15, sleeve=0.15, trouser=0.2),
     "robot": Family(0.09, Ranges(head=(0.12, 0.45), legs=(0.15, 0.5), boxy=0.75), snout=0.05, ears=0.1, horns=0.25, hair=0.03,
                     hat=0.15, tail=0.03, segments=0.5, pads=0.35, pack=0.25, cuff=0.35, big_feet=0.6),
     "robed": Family(0.09, Ranges(head=(0.12, 0.35), legs=(0.3, 0.55)), robe=1.0, cape=0.25, sleeve=0.7, hat=0.4, hair=0.4,
@@ -119,7 +119,8 @@ def generate_mascot(seed: int, style: "str | MascotStyle" = "full") -> Asset:
     shells = _shells(plan, kind, limbs, symmetric, rng)
     if rng.random() < style.hide:
         shells = without_hidden(shells)
-    rig_J3 = scattered(plan.joints_J3, build, style.scatter * kind.ranges.scatter, rng)
+    amount = style.scatter * kind.ranges.scatter
+    rig_J3 = scattered(plan.joints_J3, build, amount, np.random.default_rng([SEED_SPACE, seed, 1])) if amount else plan.joints_J3
     field_of = _deformation(build, rng.random() < style.lumps, rng)
     return _assemble(seed, shells, rig_J3, field_of, low_poly and rng.random() < 0.5, rng.uniform(0.5, 2.2))
 

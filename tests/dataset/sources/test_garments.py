@@ -114,7 +114,7 @@ def test_skirts_are_weighted_in_three_ways(figure):
 
 
 @pytest.mark.parametrize("kind, allowed", [
-    ("hair", {"head"}), ("headgear", {"head"}), ("ears", {"head"}), ("tail", {"hips"}), ("cape", {"upper_chest", "spine", "hips"}),
+    ("hair", {"head"}), ("headgear", {"head"}), ("ears", {"head"}), ("tail", {"hips"}), ("wings", {"upper_chest"}), ("cape", {"upper_chest", "spine", "hips"}),
     ("carried", {"chest", "upper_chest", "hips", "l_shoulder", "r_shoulder", "l_upper_arm", "r_upper_arm"})])
 def test_accessories_follow_the_right_bones(figure, kind, allowed):
     columns = [INDEX[n] for n in allowed]

@@ -11,6 +11,7 @@ from dataset.augment import Draw, MocapPose, RandomPose
 from dataset.format import FULL_NAMES, FULL_PARENTS, SKELETONS
 from dataset.sources import mascot_weights as weights
 from dataset.sources.conventions import spine_heights
+from dataset.sources.mascot_gear import resting_tail
 from dataset.sources.mascot_rig import INDEX, ArmPose, Form, arm_directions
 from dataset.sources.mascot_shells import arc, ball, loft, rounded, sweep, without_hidden
 from dataset.sources.mascots import FAMILIES, STYLES, MascotStyle, generate_mascot
@@ -141,6 +142,28 @@ def test_tails_belong_to_the_hips():
     low = asset.vertices_V3[:, 1] < asset.joints_J3[INDEX["chest"], 1]
     assert (behind & low).sum() > 20
     assert asset.skin_VJ[behind & low, INDEX["hips"]].mean() > 0.95
+
+
+def test_resting_tails_begin_at_the_root_and_lie_on_the_ground():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        shell = resting_tail(np.array([0.0, 0.3, -0.1]), 0.3, 1.0, rng)
+        assert volume(shell.vertices_V3, shell.faces_F3) > 0
+        assert -0.002 < shell.vertices_V3[:, 1].min() < 0.06
+        first = shell.along_V < 1e-9
+        np.testing.assert_allclose(shell.vertices_V3[first].mean(0), [0, 0.3, -0.1], atol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["tail", "wings", "pack", "hair"])
+def test_what_one_carries_moves_no_joint(kind):
+    """Joints against the figure's own height and place are those of the build, whatever hangs about it."""
+    for seed in range(10):
+        style = replace(family_style("toy", hat=0.0), lumps=0.0, leaning=0.0, scatter=0.0)
+        toys = [replace(style.families["toy"], **{kind: chance}) for chance in (1.0, 0.0)]
+        with_it, without = (generate_mascot(seed, replace(style, families={"toy": toy})) for toy in toys)
+        one, other = (a.joints_J3 - a.joints_J3[0] for a in (with_it, without))
+        scale = np.linalg.norm(one[INDEX["head"]]) / np.linalg.norm(other[INDEX["head"]])
+        np.testing.assert_allclose(one / scale, other, atol=1e-5, err_msg=str(seed))
 
 
 def test_each_limb_is_moved_by_its_joints():
