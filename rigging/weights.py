@@ -151,7 +151,7 @@ def _on_surface(gauge: Gauge, skin_UJ: np.ndarray, rig: CharacterRig, options: W
     surface, steps = gauge.surface, []
     for name, change in (("small shells", lambda w_UJ: rigid_shells(surface, w_UJ, options.small)),
                          ("jumped weights", lambda w_UJ: without_jumps(surface, w_UJ, gauge.jumps(w_UJ))),
-                         ("smoothing", lambda w_UJ: _smooth(surface, w_UJ, options.smoothing))):
+                         ("smoothing", lambda w_UJ: _smooth(gauge, w_UJ, options.smoothing))):
         skin_UJ, step = guarded(name, skin_UJ, change(skin_UJ), gauge, rig.names)
         steps.append(step)
     return skin_UJ, steps
@@ -221,8 +221,12 @@ def without_jumps(surface: Surface, skin_UJ: np.ndarray, jump_UJ: np.ndarray) ->
     return result_UJ
 
 
-def _smooth(surface: Surface, skin_UJ: np.ndarray, amount: float) -> np.ndarray:
-    return np.maximum(smoothed(surface.operator, skin_UJ, amount), 0) if amount > 0 else skin_UJ
+def _smooth(gauge: Gauge, skin_UJ: np.ndarray, amount: float) -> np.ndarray:
+    """Smoothed along each shell, without what that carried to where it counts as jumped."""
+    if amount == 0:
+        return skin_UJ
+    smooth_UJ = np.maximum(smoothed(gauge.surface.operator, skin_UJ, amount), 0)
+    return without_jumps(gauge.surface, smooth_UJ, gauge.jumps(smooth_UJ))
 
 
 # ----------------------------------------------------------------------------------------------- symmetry
