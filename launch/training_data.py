@@ -25,7 +25,7 @@ from launch.presets import TrainConfig
 
 VALIDATION_SEEDS = 1_000_000  # generated characters from here on are never trained on
 VALIDATION_BATCH = 8
-HUMAN_SOURCES = ("humans", "makehuman", "garments", "gowns", "accessories", "shapes", "proportions", "conventions", "mascot_robes",
+HUMAN_SOURCES = ("humans", "makehuman", "garments", "gowns", "anime", "accessories", "shapes", "proportions", "conventions", "mascot_robes",
                  "mascot_shells", "mascot_weights", "mascot_body", "mascot_gear", "mascot_rig")
 MASCOT_SOURCES = ("mascots", "mascot_rig", "mascot_shells", "mascot_weights", "mascot_body", "mascot_faces", "mascot_gear", "mascot_robes",
                   "shapes")

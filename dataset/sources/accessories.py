@@ -58,7 +58,7 @@ def _bound(mesh: Mesh, weights: dict) -> Piece:
     return Piece(*mesh, skin_VJ)
 
 
-def _mirror(mesh: Mesh) -> Mesh:
+def mirror(mesh: Mesh) -> Mesh:
     return mesh[0] * [-1.0, 1.0, 1.0], mesh[1][:, ::-1]
 
 
@@ -68,27 +68,27 @@ def _mirror(mesh: Mesh) -> Mesh:
 def _hair(skull: Skull, rng: np.random.Generator) -> list[Mesh]:
     """A cap of hair, and mostly something that hangs or stands: long hair, tails, buns, bangs, spikes."""
     size = rng.choice([rng.uniform(1.08, 1.16), rng.uniform(1.16, 1.35), rng.uniform(1.35, 1.8)], p=[0.5, 0.38, 0.12])
-    meshes = [_hair_cap(skull, size, rng)]
+    meshes = [hair_cap(skull, size, rng)]
     kind = rng.choice(["short", "long", "tails", "ponytail", "buns", "spikes"], p=[0.3, 0.27, 0.13, 0.12, 0.06, 0.12])
     if kind == "long":
-        meshes.append(_long_hair(skull, size, rng))
+        meshes.append(long_hair(skull, size, rng))
     elif kind == "tails":
-        tail = _hanging(skull, np.array([rng.uniform(0.9, 1.2), rng.uniform(-0.2, 0.8), rng.uniform(-0.6, 0.0)]), rng)
-        meshes += [tail, _mirror(tail)]
+        tail = hanging(skull, np.array([rng.uniform(0.9, 1.2), rng.uniform(-0.2, 0.8), rng.uniform(-0.6, 0.0)]), rng)
+        meshes += [tail, mirror(tail)]
     elif kind == "ponytail":
-        meshes.append(_hanging(skull, np.array([0.0, rng.uniform(-0.2, 0.9), -1.0]), rng))
+        meshes.append(hanging(skull, np.array([0.0, rng.uniform(-0.2, 0.9), -1.0]), rng))
     elif kind == "buns":
         centre_3 = skull.at(rng.uniform(0.6, 0.9), rng.uniform(0.7, 1.0), rng.uniform(-0.6, 0))
         bun = ellipsoid(centre_3, skull.radii_3 * rng.uniform(0.3, 0.55), 6, 10)
-        meshes += [bun, _mirror(bun)]
+        meshes += [bun, mirror(bun)]
     elif kind == "spikes":
         meshes += _spikes(skull, rng)
     if rng.random() < 0.6:
-        meshes += _bangs(skull, size, rng)
+        meshes += bangs(skull, size, rng)
     return meshes
 
 
-def _hair_cap(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
+def hair_cap(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
     """The hairy part of an ellipsoid around the skull, with lumps of a few random waves."""
     vertices_V3, faces_F3 = ellipsoid(np.zeros(3), np.ones(3), rows=int(rng.integers(8, 18)), segments=int(rng.integers(12, 28)))
     wave_33 = rng.normal(0, 3, (3, 3))
@@ -100,7 +100,7 @@ def _hair_cap(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
     return skull.centre_3 + skull.radii_3 * kept_V3, kept_F3
 
 
-def _long_hair(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
+def long_hair(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
     """A curtain around the back of the head, from the crown to the shoulders, the waist or the knees."""
     half = np.radians(rng.uniform(75, 130))
     angle_C = np.pi + np.linspace(-half, half, 18)
@@ -117,7 +117,7 @@ def _long_hair(skull: Skull, size: float, rng: np.random.Generator) -> Mesh:
     return skull.centre_3 + skull.radii_3 * size * vertices_V3, faces_F3[:, ::-1]
 
 
-def _hanging(skull: Skull, root_3: np.ndarray, rng: np.random.Generator) -> Mesh:
+def hanging(skull: Skull, root_3: np.ndarray, rng: np.random.Generator) -> Mesh:
     """A tail of hair that leaves the head, bends over and hangs."""
     length, out = rng.choice([rng.uniform(1.2, 5.0), rng.uniform(5.0, 9.0)], p=[0.75, 0.25]), rng.uniform(0.3, 1.0)
     t_K = np.linspace(0, 1, 9)
@@ -140,7 +140,7 @@ def _spikes(skull: Skull, rng: np.random.Generator) -> list[Mesh]:
     return meshes
 
 
-def _bangs(skull: Skull, size: float, rng: np.random.Generator) -> list[Mesh]:
+def bangs(skull: Skull, size: float, rng: np.random.Generator) -> list[Mesh]:
     """Flat strands over the forehead and beside the face."""
     meshes = []
     low = rng.uniform(-0.2, 0.4)
@@ -185,7 +185,7 @@ def _ears_or_horns(skull: Skull, rng: np.random.Generator) -> list[Mesh]:
     shape = rng.choice(["pointed", "round"])
     radius_K = rng.uniform(0.15, 0.45) * ((1.02 - t_K) if shape == "pointed" else np.sin(np.pi * (0.15 + 0.8 * t_K)) ** 0.7)
     ear = tube(skull.centre_3 + skull.radii_3 * path_K3, radius_K * skull.radii_3.mean(), 8, flat=rng.uniform(0.3, 1.0))
-    return [ear, _mirror(ear)]
+    return [ear, mirror(ear)]
 
 
 # ------------------------------------------------------------------------------------------------- what bodies carry
@@ -218,7 +218,7 @@ def _carried(figure: Figure, rng: np.random.Generator) -> list[tuple[Mesh, dict]
     above_3 = joints_J3[INDEX["l_upper_arm"]] + u * np.array([0.02, 0.06, 0])
     plate = ellipsoid(above_3, u * rng.uniform(0.17, 0.3) * np.array([1, 0.8, 1]), 6, 12)
     share = rng.choice([0.0, 0.5, 1.0])
-    return [(plate, {"l_shoulder": 1 - share, "l_upper_arm": share}), (_mirror(plate), {"r_shoulder": 1 - share, "r_upper_arm": share})]
+    return [(plate, {"l_shoulder": 1 - share, "l_upper_arm": share}), (mirror(plate), {"r_shoulder": 1 - share, "r_upper_arm": share})]
 
 
 def _back(figure: Figure, low: float, high: float) -> float:
@@ -265,4 +265,4 @@ def _wings(figure: Figure, rng: np.random.Generator) -> list[Mesh]:
     height_RC = rise_C - np.linspace(0, 1, rows)[:, None] * tall * edge_C
     points_RC3 = np.stack([x_C + 0 * height_RC, height_RC, -sweep_back * x_C * (0.3 + 0.4 * t_C) + 0 * height_RC], axis=-1)
     left = sheet(root_3 + points_RC3)
-    return [left, _mirror(left)]
+    return [left, mirror(left)]

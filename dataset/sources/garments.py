@@ -42,6 +42,7 @@ class Wardrobe:
     shoes: float = 0.8
     gloves: float = 0.15
     belt: float = 0.25
+    anime: float = 0.22       # young slim people in layers, as anime.py dresses them, instead of all else here but what is carried
     hide_body: float = 0.6    # body faces under clothes are removed
     hair: float = 0.88
     headgear: float = 0.22
@@ -76,6 +77,7 @@ class Figure:
         self.arm_V = self._along(folded_V3, "l_upper_arm", "l_lower_arm", "l_hand") * (self.on_arm_V > 0.3)
         self.leg_V = self._along(folded_V3, "l_upper_leg", "l_lower_leg", "l_foot") * (self.on_leg_V > 0.3)
         self.side_V = sides[:, 0]
+        self._outward: dict[str, np.ndarray] = {}
 
     def _along(self, points_V3, *names) -> np.ndarray:
         joints = [self.joints_J3[INDEX[n]] for n in names]
@@ -91,8 +93,10 @@ class Figure:
         return quads_Q6[inside_V[quads_Q6].mean(1) > share].reshape(-1, 3)
 
     def outward(self, name: str) -> np.ndarray:
-        """Unit normals (V, 3) of one part, zero elsewhere."""
-        return vertex_normals(self.vertices_V3, self.data.faces[name])
+        """Unit normals (V, 3) of one part, zero elsewhere; kept, for every garment asks. Not to be written to."""
+        if name not in self._outward:
+            self._outward[name] = vertex_normals(self.vertices_V3, self.data.faces[name])
+        return self._outward[name]
 
 
 def _share(data: MakeHuman, names: list[str]) -> np.ndarray:

