@@ -21,6 +21,7 @@ AXES = {"Xrotation": 0, "Yrotation": 1, "Zrotation": 2}
 POSITIONS = {"Xposition": 0, "Yposition": 1, "Zposition": 2}
 # a motion without these is not a human's; any other missing joint turns with its parent
 NEEDED = {name for name in BODY_NAMES if name.split("_")[-1] in ("arm", "leg")} | {"hips"}
+T_DEGREES = 15
 # directions of the limbs in the T pose
 T_DIRECTIONS = {"l_upper_arm": (1, 0, 0), "l_lower_arm": (1, 0, 0), "r_upper_arm": (-1, 0, 0), "r_lower_arm": (-1, 0, 0),
                 "l_upper_leg": (0, -1, 0), "l_lower_leg": (0, -1, 0), "r_upper_leg": (0, -1, 0), "r_lower_leg": (0, -1, 0)}
@@ -42,10 +43,12 @@ class Bvh:
 @dataclass(frozen=True)
 class Motion:
     """rotations_TJ33 float32: global rotations of the contest's 22 joints relative to the T pose, heading kept.
-    offset_T3 float32: the root's way since the first frame, in file units. names: joint names in order."""
+    offset_T3 float32: the root's way since the first frame, in file units. leg: from hip over knee to ankle, in file units, the mean
+    of both sides; 0 where the file does not say. names: joint names in order."""
     rotations_TJ33: np.ndarray
     offset_T3: np.ndarray
     fps: float
+    leg: float
     names: tuple[str, ...] = BODY_NAMES
 
 
@@ -54,18 +57,21 @@ def load_bvh(path: str | Path, t_pose: str = "first") -> Motion:
 
     t_pose: "first": frame 0 is a T pose (CMU's cgspeed conversion) and is left out of the result.
             "offsets": the skeleton with all rotations zero is the rest, in whatever pose its offsets stand.
+            "auto": "first" where arms and legs of frame 0 lie within 15 degrees of the T pose, else "offsets".
     From either, arms and legs are carried to the ideal T pose by the shortest rotation of each bone; spine, head, hands and feet
     are taken to be right as they are.
     Raises: AssetError naming the file: broken, no frames, or bones that cannot be named.
     """
     path = Path(path)
-    if t_pose not in ("first", "offsets"):
-        raise ValueError(f"t_pose must be first or offsets, not {t_pose!r}")
+    if t_pose not in ("first", "offsets", "auto"):
+        raise ValueError(f"t_pose must be first or offsets (or auto), not {t_pose!r}")
     bvh = read_bvh(path)
     match = match_bones(bvh.names)
     missing = sorted(NEEDED - set(match))
     if missing:
         raise AssetError(f"{path.name}: no bone found for {', '.join(missing)}; bones: {', '.join(bvh.names[:40])}")
+    if t_pose == "auto":
+        t_pose = "first" if _stands_in_t_pose(bvh, match) else "offsets"
     rest_B33 = bvh.rotations_TB33[0] if t_pose == "first" else np.tile(np.eye(3), (len(bvh.names), 1, 1))
     skip = 1 if t_pose == "first" else 0
     if len(bvh.rotations_TB33) <= skip:
@@ -78,19 +84,38 @@ def load_bvh(path: str | Path, t_pose: str = "first") -> Motion:
         bone = match[name]
         rotations_TJ33[:, j] = bvh.rotations_TB33[skip:, bone] @ rest_B33[bone].T @ _from_t_pose(bvh, match, name, rest_B33)
     offset_T3 = bvh.root_T3[skip:] - bvh.root_T3[skip]
-    return Motion(rotations_TJ33.astype(np.float32), offset_T3.astype(np.float32), bvh.fps)
+    return Motion(rotations_TJ33.astype(np.float32), offset_T3.astype(np.float32), bvh.fps, _leg(bvh, match))
+
+
+def _leg(bvh: Bvh, match: dict[str, int]) -> float:
+    still_B33 = np.tile(np.eye(3), (len(bvh.names), 1, 1))
+    bones = [_bone(bvh, match, f"{side}_{part}", still_B33) for side in "lr" for part in ("upper_leg", "lower_leg")]
+    return float(np.linalg.norm(bones, axis=1).sum()) / 2
+
+
+def _stands_in_t_pose(bvh: Bvh, match: dict[str, int]) -> bool:
+    """Whether frame 0 shows a T pose and there is a frame after it."""
+    for name, way_3 in T_DIRECTIONS.items():
+        bone_3 = _bone(bvh, match, name, bvh.rotations_TB33[0])
+        if np.linalg.norm(bone_3) > 0 and bone_3 @ way_3 < np.cos(np.radians(T_DEGREES)) * np.linalg.norm(bone_3):
+            return False
+    return len(bvh.rotations_TB33) > 1
 
 
 def _from_t_pose(bvh: Bvh, match: dict[str, int], name: str, rest_B33: np.ndarray) -> np.ndarray:
     """The shortest rotation that brings a limb bone from its T direction to its direction at rest; identity for other bones."""
+    direction_3 = _bone(bvh, match, name, rest_B33)
+    return rotation_between(np.array(T_DIRECTIONS[name], float), direction_3) if np.linalg.norm(direction_3) > 0 else np.eye(3)
+
+
+def _bone(bvh: Bvh, match: dict[str, int], name: str, rest_B33: np.ndarray) -> np.ndarray:
+    """(3,) from a limb's joint to the next of the limb with the bones turned like this; zero for other bones, or where one is missing."""
     direction_3, bone = np.zeros(3), match.get(CHILD.get(name, ""), -1)
     while bone >= 0 and bone != match[name]:
         parent = bvh.parents[bone]
         direction_3 = direction_3 + rest_B33[parent] @ bvh.offsets_B3[bone]
         bone = parent
-    if bone < 0 or not np.linalg.norm(direction_3) > 0:
-        return np.eye(3)
-    return rotation_between(np.array(T_DIRECTIONS[name], float), direction_3)
+    return direction_3 if bone >= 0 else np.zeros(3)
 
 
 def remove_heading(rotations_TJ33: np.ndarray) -> np.ndarray:

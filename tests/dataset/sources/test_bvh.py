@@ -168,3 +168,13 @@ def test_agrees_with_the_bank_made_from_amc(shared_data):
     assert np.delete(error_TJ, loose, axis=1).max() < 0.1
     assert error_TJ[:, [J["l_foot"], J["r_foot"], J["l_toe_base"], J["r_toe_base"]]].max() < 3.1
     assert np.median(error_TJ[:, [J["l_hand"], J["r_hand"]]]) < 27
+
+
+def test_auto_finds_the_t_pose_and_the_leg(tmp_path):
+    bent = np.zeros((3, 22, 3))
+    bent[1:, BODY_NAMES.index("l_upper_arm"), 0] = 40
+    motion = load_bvh(write(tmp_path / "t.bvh", person(bent)), "auto")         # frame 0 stands in T, so it is left out
+    assert len(motion.rotations_TJ33) == 2 and motion.leg == pytest.approx(0.8)
+    bent[0] = bent[1]
+    assert len(load_bvh(write(tmp_path / "moving.bvh", person(bent)), "auto").rotations_TJ33) == 3
+    assert len(load_bvh(write(tmp_path / "pose.bvh", person(bent[:1] * 0)), "auto").rotations_TJ33) == 1   # a T pose and nothing else
