@@ -34,17 +34,18 @@ OPPOSITES = (("decr", "incr"), ("down", "up"), ("in", "out"), ("concave", "conve
 class HumanStyle:
     """Probabilities and ranges; every draw comes from the seed."""
     details: float = 0.9         # chance of random detail targets
-    cartoon: float = 0.6         # chance of other than human proportions
+    cartoon: float = 0.75        # chance of other than human proportions
     natural_pose: float = 0.6    # chance of an A pose, bent elbows and knees, parted legs; else a clean T pose
     figures: tuple[str, ...] = ()  # kinds of cartoon figures to choose from (names of FIGURES); empty: all, in FIGURE_SHARES
     low_poly: float = 0.25       # chance that the body has few vertices (1500 to 5000)
+    clavicles: float = 0.06      # how far clavicle joints scatter down, to the front and back, and half as far up: u
     contest_joints: bool = True  # joints where Mixamo and VRoid put them, not where MakeHuman does
     wardrobe: Wardrobe = Wardrobe()
 
 
 STYLES = {
     "full": HumanStyle(),
-    "plain": HumanStyle(details=0.0, cartoon=0.0, natural_pose=0.0, low_poly=0.0, wardrobe=Wardrobe.none()),
+    "plain": HumanStyle(details=0.0, cartoon=0.0, natural_pose=0.0, low_poly=0.0, clavicles=0.0, wardrobe=Wardrobe.none()),
 }
 
 
@@ -75,7 +76,9 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     proportions = sample_proportions(rng, figures) if rng.random() < style.cartoon else unit_proportions()
     pose = sample_rest_pose(rng) if rng.random() < style.natural_pose else RestPose()
     asset = _reshape(join(pieces), joints_J3, vertices_V3, proportions, pose, seed)
-    return makehuman_to_contest(asset) if style.contest_joints else asset
+    if style.contest_joints:
+        asset = makehuman_to_contest(asset)
+    return _clavicles_moved(asset, style.clavicles * rng.uniform(-1, [0.5, 1.0])) if style.clavicles else asset
 
 
 def _dressed(body: Figure, wardrobe: Wardrobe, kind: str, rng: np.random.Generator) -> list[Piece]:
@@ -109,6 +112,15 @@ def _reshape(whole: Piece, joints_J3: np.ndarray, body_V3: np.ndarray, proportio
     return Asset(cls="human", id=str(seed), source=f"human {seed}", vertices_V3=vertices_V3.astype(np.float32),
                  normals_V3=normals_V3.astype(np.float32), faces_F3=whole.faces_F3, joints_J3=moved_J3.astype(np.float32),
                  skin_VJ=whole.skin_VJ, parents=FULL_PARENTS, names=FULL_NAMES, matrix_local_J44=matrix_local_J44, up="y")
+
+
+def _clavicles_moved(asset: Asset, shift_2: np.ndarray) -> Asset:
+    """Both clavicle joints moved up and to the front by these shares of the thigh-to-shoulder height: rigs agree least on them."""
+    joints_J3, matrix_local_J44 = asset.joints_J3.copy(), asset.matrix_local_J44.copy()
+    u = joints_J3[INDEX["l_upper_arm"], 1] - joints_J3[INDEX["l_upper_leg"], 1]
+    joints_J3[[INDEX["l_shoulder"], INDEX["r_shoulder"]], 1:] += (u * shift_2).astype(np.float32)
+    matrix_local_J44[:, :3, 3] = joints_J3
+    return replace(asset, joints_J3=joints_J3, matrix_local_J44=matrix_local_J44)
 
 
 # ------------------------------------------------------------------------------------------------------------ the draws
@@ -176,16 +188,19 @@ class Cartoon:
 
 
 FIGURES = {
-    "mild": Cartoon((0.9, 1.3), (0.85, 1.2), (0.85, 1.15), (0.88, 1.12), (0.9, 1.1), (0.85, 1.25), (0.85, 1.25)),
+    "mild": Cartoon((0.6, 1.6), (0.8, 1.25), (0.85, 1.15), (0.88, 1.12), (0.9, 1.1), (0.85, 1.25), (0.85, 1.25)),
     "anime": Cartoon((1.0, 1.45), (0.72, 0.95), (0.98, 1.25), (0.92, 1.1), (0.85, 1.05), (0.75, 1.05), (0.8, 1.05)),
     "chibi": Cartoon((1.6, 2.5), (0.9, 1.45), (0.45, 0.8), (0.55, 0.9), (0.65, 1.0), (0.9, 1.5), (0.9, 1.5)),
     "hero": Cartoon((0.8, 1.0), (1.05, 1.4), (0.9, 1.15), (1.0, 1.25), (0.95, 1.2), (1.0, 1.5), (1.0, 1.4)),
     "gowned": Cartoon((0.8, 1.3), (0.8, 1.3), (1.05, 1.6), (0.9, 1.3), (0.55, 0.95), (0.8, 1.3), (0.8, 1.2)),   # legs to .6 of the height
+    "slim": Cartoon((0.6, 1.2), (0.5, 0.8), (0.9, 1.2), (0.9, 1.15), (0.85, 1.15), (0.8, 1.2), (0.7, 1.2)),    # low-poly and game bodies
+    "puffy": Cartoon((0.7, 1.6), (1.3, 1.9), (0.6, 1.0), (0.75, 1.05), (0.8, 1.1), (0.9, 1.5), (0.9, 1.6)),
     "lanky": Cartoon((0.85, 1.3), (0.6, 0.85), (1.05, 1.4), (1.05, 1.35), (0.9, 1.2), (0.9, 1.4), (0.9, 1.5)),
 }
-FIGURE_SHARES = {"mild": 0.3, "anime": 0.3, "chibi": 0.16, "hero": 0.11, "lanky": 0.08, "gowned": 0.05}
+FIGURE_SHARES = {"mild": 0.32, "anime": 0.2, "chibi": 0.12, "hero": 0.1, "lanky": 0.07, "gowned": 0.04, "slim": 0.09, "puffy": 0.06}
 # log standard deviation of each bone's factors
-SCATTER = {"legs": 0.06, "arms": 0.06, "torso": 0.06, "hands": 0.0, "fingers": 0.04, "feet": 0.0, "head": 0.0, "neck": 0.1}
+SCATTER = {"legs": 0.06, "arms": 0.06, "torso": 0.06, "hands": 0.0, "fingers": 0.04, "feet": 0.0, "head": 0.0, "neck": 0.2,
+           "clavicle": 0.14}
 
 
 def sample_proportions(rng: np.random.Generator, kinds: tuple[str, ...] = ()) -> Proportions:
@@ -197,7 +212,7 @@ def sample_proportions(rng: np.random.Generator, kinds: tuple[str, ...] = ()) ->
     depth = rng.uniform(0.9, 1.12)
     result = unit_proportions()
     for name, j in INDEX.items():
-        scatter = np.exp(SCATTER[_kind(name)] * rng.normal(size=2))
+        scatter = np.exp(SCATTER["clavicle" if name.endswith("_shoulder") else _kind(name)] * rng.normal(size=2).clip(-2, 2))
         length, width, deep = _factors(name, part, limb_girth, depth)
         result.length_J[j], result.width_J[j], result.depth_J[j] = length * scatter[0], width * scatter[1], deep * scatter[1]
     return replace(_mirrored(result), head_lift=rng.uniform(0.4, 1.0))
