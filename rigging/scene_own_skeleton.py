@@ -10,7 +10,7 @@ from dataset.format import FULL_NAMES
 from dataset.sources.bone_names import match_bones
 from dataset.sources.gltf import named_bones
 from dataset.sources.gltf_container import Container
-from dataset.sources.gltf_scene import Scene
+from dataset.sources.gltf_scene import Scene, most_agreed
 from rigging.gltf_file import GltfFile
 from rigging.rig import CharacterRig
 from rigging.scene_binding import Block, RiggedScene, add_skin, attach, check_arguments, own_meshes, weld
@@ -85,7 +85,11 @@ class _Skins:
             missing = [node for node in needed if node not in joints]
             if not missing:
                 return old, joints
-            joints, inverse_J44 = joints + missing, np.concatenate([self._inverse(old), self._bind(missing, matrix_44)])
+            inverse_J44 = self._inverse(old)
+            # where the user's joints, at the one bind pose of the whole figure, put this mesh: a skin of few joints in a file saved
+            # in another pose reads as resting in that pose
+            bound_44 = most_agreed(np.stack([self.scene.rest(node) for node in joints]) @ inverse_J44)
+            joints, inverse_J44 = joints + missing, np.concatenate([inverse_J44, self._bind(missing, bound_44)])
             key = (old, *missing)
         else:
             joints, inverse_J44, key = self.targets, self._bind(self.targets, matrix_44), (None, matrix_44.tobytes())

@@ -64,7 +64,7 @@ class Scene:
                 raise self.container.fail(f"skin {index} has {len(inverse_J44)} bind matrices for {len(joints)} joints")
             inverse_J44 = inverse_J44[:len(joints)]
         by_depth = sorted(range(len(joints)), key=lambda k: self._depth[joints[k]])
-        matrix_44 = _most_agreed(np.stack([self.world[joints[k]] @ inverse_J44[k] for k in by_depth]))
+        matrix_44 = most_agreed(np.stack([self.world[joints[k]] @ inverse_J44[k] for k in by_depth]))
         try:
             frames_J44 = matrix_44 @ np.linalg.inv(inverse_J44)
         except np.linalg.LinAlgError:
@@ -117,7 +117,7 @@ class Scene:
         return values
 
 
-def _most_agreed(matrix_J44: np.ndarray) -> np.ndarray:
+def most_agreed(matrix_J44: np.ndarray) -> np.ndarray:
     """The matrix that most of the others equal within a thousandth of its size; the first on a tie. A few hundred are asked."""
     best, votes = matrix_J44[0], 0
     for matrix_44 in matrix_J44[:MAX_CANDIDATES]:
