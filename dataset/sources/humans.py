@@ -5,7 +5,8 @@
 
 generate(seed) is a pure function of the seed and the style; about 40 ms a character on one core (the first one parses or loads
 MakeHuman's targets). Bodies and weights come from makehuman.py beside this file, shapes and poses from proportions.py, clothes from
-garments.py, hair and bags from accessories.py; conventions.py moves MakeHuman's joints to where the contest's riggers put them.
+garments.py and gowns.py, layers as avatars wear them from anime.py, hair and bags from accessories.py;
+conventions.py moves MakeHuman's joints to where the contest's riggers put them.
 Letters: V vertices, F faces, J joints (52). Frame: metres, Y up, facing +Z, the left at +X; matrix_local has identity rotations.
 """
 

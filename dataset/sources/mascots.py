@@ -4,7 +4,7 @@
 
 generate_mascot(seed) is a pure function of the seed and the style; a few tens of milliseconds on one core, NumPy only. The skeleton is
 drawn first (mascot_rig.py), trunk, head and limbs are built about it (mascot_body.py), then faces, hair and hats (mascot_faces.py),
-clothes, tails and things carried (mascot_gear.py); weights are those a rigger would paint (mascot_weights.py).
+robes (mascot_robes.py), tails and things carried (mascot_gear.py); weights are those a rigger would paint (mascot_weights.py).
 Letters: V vertices, F faces, J joints (52). Frame: metres, Y up, facing +Z, the left at +X; matrix_local has identity rotations.
 """
 
