@@ -103,7 +103,7 @@ def _style(style: "str | HumanStyle") -> HumanStyle:
 def _reshape(whole: Piece, joints_J3: np.ndarray, body_V3: np.ndarray, proportions: Proportions, pose: RestPose, seed: int) -> Asset:
     maps_J33 = rest_rotations(joints_J3, pose) @ stretches(joints_J3, proportions)
     chin_drop = joints_J3[INDEX["head"], 1] - body_V3[makehuman.CHIN, 1]
-    growth = proportions.length_J[INDEX["head"]] - 1
+    growth = max(proportions.length_J[INDEX["head"]] - 1, -0.1)      # a small head sinks a little, its joint not below the neck's
     vertices_V3, moved_J3 = deform(whole.vertices_V3, whole.skin_VJ, joints_J3, maps_J33, proportions.head_lift * growth * chin_drop)
     floor = np.array([0.0, vertices_V3[:, 1].min(), 0.0])
     vertices_V3, moved_J3 = vertices_V3 - floor, moved_J3 - floor

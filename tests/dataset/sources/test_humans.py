@@ -112,6 +112,13 @@ def test_heads_and_girths_of_ordinary_people_vary():
     assert min(heads) < 0.65 and max(heads) > 1.55 and min(girths) < 0.55 and max(girths) > 1.7
 
 
+def test_small_heads_stay_above_their_necks():
+    generate(1208)      # once, its head of .6 sank below the neck
+    for seed in range(12):
+        heights = spine_heights(generate(seed, HumanStyle(cartoon=1.0, figures=("slim",), wardrobe=Wardrobe.none())))
+        assert heights["head"] > heights["neck"], seed
+
+
 def test_unknown_style_is_refused():
     with pytest.raises(ValueError, match="no-such.*full, plain"):
         generate(0, "no-such")
