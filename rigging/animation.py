@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.asset import AssetError
-from dataset.format import BODY_NAMES, FULL_NAMES
+from dataset.format import BODY_NAMES
 from dataset.poses import T_AIMS
 from dataset.sources.bone_names import match_bones
 from dataset.sources.bvh import load_bvh
@@ -105,30 +105,44 @@ def bake(scene: RiggedScene, rig: CharacterRig, clip: Clip) -> None:
     is not uniform.
     """
     tree = NodeTree(scene.file)
-    nodes = body_nodes(scene, rig)
-    turn_33 = scene_to_network(scene, rig, tree)
-    place_J3 = np.stack([tree.world(nodes[name])[:3, 3] for name in BODY_NAMES]) @ turn_33.T
-    to_scene_33 = turn_33.T @ Y_UP_TO_Z_UP
-    rotations_TJ33 = to_scene_33 @ np.asarray(clip.rotations_TJ33, np.float64) @ to_scene_33.T
-    alignment_J33 = turn_33.T @ rest_alignment(place_J3, T_AIMS[22]) @ turn_33
-    turned = {}
-    for j, name in enumerate(BODY_NAMES):
-        turned.setdefault(nodes[name], rotations_TJ33[:, j] @ alignment_J33[j])
     time = scene.file.accessor((np.arange(len(clip)) / clip.fps).astype(np.float32), "SCALAR", bounds=True)
     animation = {"name": clip.name, "samplers": [], "channels": []}
-    for node, turn_T33 in turned.items():
-        above = tree.nearest(tree.parent[node], turned)
-        above_T33 = np.eye(3) if above is None else turned[above]
-        above_33 = tree.frame(tree.parent[node])
-        local_T33 = above_33.T @ np.swapaxes(above_T33, -1, -2) @ turn_T33 @ above_33 @ tree.rotation(node)
+    for node, local_T33 in local_rotations(scene, rig, tree, clip.rotations_TJ33).items():
         tree.split(node)
         _channel(scene, animation, time, node, "rotation", continuous(matrix_to_quaternion(local_T33)), "VEC4")
     if clip.offset_T3 is not None:
-        hips, leg = nodes["hips"], leg_length(place_J3)
-        way_T3 = tree.world(hips)[:3, 3] + leg * (np.asarray(clip.offset_T3, np.float64) @ to_scene_33.T)
+        hips, turn_33 = body_nodes(scene, rig)["hips"], scene_to_network(scene, rig, tree)
+        leg = leg_length(_places(scene, rig, tree))
+        way_T3 = tree.world(hips)[:3, 3] + leg * (np.asarray(clip.offset_T3, np.float64) @ Y_UP_TO_Z_UP.T @ turn_33)
         inverse_44 = np.linalg.inv(tree.world(tree.parent[hips]))
         _channel(scene, animation, time, hips, "translation", way_T3 @ inverse_44[:3, :3].T + inverse_44[:3, 3], "VEC3")
     scene.file.append("animations", animation)
+
+
+def local_rotations(scene: RiggedScene, rig: CharacterRig, tree: NodeTree, rotations_TJ33: np.ndarray) -> dict[int, np.ndarray]:
+    """Node -> its own rotation in each frame (T, 3, 3), for the nodes of the 22 body joints. rotations_TJ33: D, Y up.
+
+    Raises: as bake.
+    """
+    nodes, turn_33 = body_nodes(scene, rig), scene_to_network(scene, rig, tree)
+    to_scene_33 = turn_33.T @ Y_UP_TO_Z_UP
+    ideal_TJ33 = to_scene_33 @ np.asarray(rotations_TJ33, np.float64) @ to_scene_33.T
+    alignment_J33 = turn_33.T @ rest_alignment(_places(scene, rig, tree) @ turn_33.T, T_AIMS[22]) @ turn_33
+    turned: dict[int, np.ndarray] = {}
+    for j, name in enumerate(BODY_NAMES):  # where joints share a node, the one nearest to the hips turns it
+        turned.setdefault(nodes[name], ideal_TJ33[:, j] @ alignment_J33[j])
+    out = {}
+    for node, turn_T33 in turned.items():
+        above = tree.nearest(tree.parent[node], turned)
+        above_T33, axes_33 = np.eye(3) if above is None else turned[above], tree.frame(tree.parent[node])
+        out[node] = axes_33.T @ np.swapaxes(above_T33, -1, -2) @ turn_T33 @ axes_33 @ tree.rotation(node)
+    return out
+
+
+def _places(scene: RiggedScene, rig: CharacterRig, tree: NodeTree) -> np.ndarray:
+    """(22, 3) the body joints' places in the scene."""
+    nodes = body_nodes(scene, rig)
+    return np.stack([tree.world(nodes[name])[:3, 3] for name in BODY_NAMES])
 
 
 def _channel(scene: RiggedScene, animation: dict, time: int, node: int, path: str, values: np.ndarray, kind: str) -> None:
@@ -154,7 +168,7 @@ def body_nodes(scene: RiggedScene, rig: CharacterRig) -> dict[str, int]:
 
     Raises: ValueError where the rig's names do not give all 22.
     """
-    found = match_bones(rig.names) | {name: j for j, name in enumerate(rig.names) if name in FULL_NAMES}
+    found = match_bones(rig.names)
     missing = [name for name in BODY_NAMES if name not in found]
     if missing:
         raise ValueError(f"no joint of the rig is called {', '.join(missing)}; joints: {', '.join(rig.names[:40])}")
