@@ -20,7 +20,7 @@ from dataset.asset import Asset
 from dataset.format import FULL_NAMES, FULL_PARENTS
 from dataset.sources import anime, makehuman
 from dataset.sources.accessories import adorn
-from dataset.sources.conventions import makehuman_to_contest
+from dataset.sources.conventions import SPINE, makehuman_to_contest
 from dataset.sources.garments import Figure, Piece, Wardrobe, clothe, coarsen, join
 from dataset.sources.gowns import gown, wide_sleeves
 from dataset.sources.proportions import INDEX, Proportions, RestPose, deform, rest_rotations, stretches, unit_proportions
@@ -67,6 +67,7 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     if rng.random() < style.details:
         weights |= sample_details(rng, data.target_of)
     vertices_V3, joints_J3 = data.body(weights)
+    joints_J3 = _rising(joints_J3)
     body = Figure(data, vertices_V3, joints_J3)
     kind = "anime" if slim else "gowned" if rng.random() < style.wardrobe.gown else ""
     pieces = _dressed(body, style.wardrobe, kind, rng)
@@ -80,6 +81,15 @@ def generate(seed: int, style: "str | HumanStyle" = "full") -> Asset:
     if style.contest_joints:
         asset = makehuman_to_contest(asset)
     return _clavicles_moved(asset, style.clavicles * rng.uniform(-1, [0.5, 1.0])) if style.clavicles else asset
+
+
+def _rising(joints_J3: np.ndarray) -> np.ndarray:
+    """The joints with head and neck above what is below them: some detail targets press a baby's head joint below its neck."""
+    joints_J3 = joints_J3.copy()
+    least = 0.08 * (joints_J3[INDEX["l_upper_arm"], 1] - joints_J3[INDEX["l_upper_leg"], 1])
+    for low, high in zip(SPINE, SPINE[1:]):
+        joints_J3[INDEX[high], 1] = max(joints_J3[INDEX[high], 1], joints_J3[INDEX[low], 1] + least)
+    return joints_J3
 
 
 def _dressed(body: Figure, wardrobe: Wardrobe, kind: str, rng: np.random.Generator) -> list[Piece]:

@@ -113,7 +113,7 @@ def test_heads_and_girths_of_ordinary_people_vary():
 
 
 def test_small_heads_stay_above_their_necks():
-    generate(1208)      # once, its head of .6 sank below the neck
+    generate(1208)      # a baby whose detail targets press the head joint below the neck
     for seed in range(12):
         heights = spine_heights(generate(seed, HumanStyle(cartoon=1.0, figures=("slim",), wardrobe=Wardrobe.none())))
         assert heights["head"] > heights["neck"], seed
