@@ -30,6 +30,18 @@ def welded(vertices_V3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sorted_V3[new_V], place_V
 
 
+def checked_faces(faces_F3: np.ndarray | None, count: int) -> np.ndarray:
+    """(F, 3) int64; none where None is given. Raises: ValueError when a face is not 3-wide or names a vertex outside 0..count - 1."""
+    faces_F3 = np.zeros((0, 3), np.int64) if faces_F3 is None else np.asarray(faces_F3, np.int64)
+    if faces_F3.size == 0:
+        return faces_F3.reshape(0, 3)
+    if faces_F3.ndim != 2 or faces_F3.shape[1] != 3:
+        raise ValueError(f"faces must be triangles (F, 3), got {faces_F3.shape}")
+    if faces_F3.min() < 0 or faces_F3.max() >= count:
+        raise ValueError(f"a face names a vertex outside 0..{count - 1}: {faces_F3.min()}..{faces_F3.max()}")
+    return faces_F3
+
+
 def proper_faces(faces_F3: np.ndarray) -> np.ndarray:
     """The faces with three different corners, each set of corners once (the first in the file), int64."""
     faces_F3 = np.asarray(faces_F3, np.int64).reshape(-1, 3)
@@ -56,10 +68,7 @@ def components(faces_F3: np.ndarray, count: int) -> np.ndarray:
     Pieces are numbered by their smallest vertex; a vertex without a face is a piece of its own.
     Raises: ValueError when a face names a vertex outside 0..count - 1.
     """
-    pair_E2 = edges(faces_F3)
-    if len(pair_E2) and not (pair_E2.min() >= 0 and pair_E2.max() < count):
-        raise ValueError(f"a face names vertex {pair_E2.max()}, but there are {count}")
-    return pieces(pair_E2, count)
+    return pieces(edges(checked_faces(faces_F3, count)), count)
 
 
 def pieces(pair_E2: np.ndarray, count: int) -> np.ndarray:

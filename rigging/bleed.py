@@ -21,7 +21,7 @@ from geometry.geodesic import bridges, distances, graph, nearest_source
 from geometry.laplacian import Laplacian, laplacian
 from geometry.normals import vertex_normals
 from geometry.similarity import fit_box
-from geometry.topology import components, edges, proper_faces, welded
+from geometry.topology import checked_faces, components, edges, proper_faces, welded
 
 REACH = 0.03        # shells nearer than this that face the same way lie on each other (2.5 cm on a person)
 REGION = 0.05       # a joint's region: where its weight is above this
@@ -53,9 +53,7 @@ class Surface:
     def of(vertices_V3: np.ndarray, faces_F3: np.ndarray | None) -> "Surface":
         """Raises: ValueError for positions that are not finite, faces that name no vertex, and a mesh without extent."""
         points_U3, place_V = welded(vertices_V3)
-        faces_F3 = np.zeros((0, 3), np.int64) if faces_F3 is None else np.asarray(faces_F3, np.int64).reshape(-1, 3)
-        if len(faces_F3) and not (faces_F3.min() >= 0 and faces_F3.max() < len(place_V)):
-            raise ValueError(f"a face names vertex {faces_F3.max()} of {len(place_V)}")
+        faces_F3 = checked_faces(faces_F3, len(place_V))
         boxed_U3 = fit_box(points_U3).apply(points_U3)
         if not np.isfinite(boxed_U3).all():
             raise ValueError("the mesh is too small or too large to be scaled to the unit box")
@@ -89,9 +87,15 @@ class Surface:
 
     def gather(self, skin_VJ: np.ndarray) -> np.ndarray:
         """(U, J) float64: the mean over the vertices of each point."""
-        count_U = np.bincount(self.place_V, minlength=len(self.points_U3))
-        columns = [np.bincount(self.place_V, skin_VJ[:, j], len(count_U)) / count_U for j in range(skin_VJ.shape[1])]
-        return np.stack(columns, axis=1)
+        return gathered(self.place_V, len(self.points_U3), skin_VJ)
+
+
+def gathered(place_V: np.ndarray, count: int, skin_VJ: np.ndarray) -> np.ndarray:
+    """(count, J) float64: the mean row of the vertices of each place. Column by column: no copy of all rows is made."""
+    size_U, mean_UJ = np.bincount(place_V, minlength=count), np.empty((count, skin_VJ.shape[1]))
+    for j in range(skin_VJ.shape[1]):
+        mean_UJ[:, j] = np.bincount(place_V, skin_VJ[:, j], count) / size_U
+    return mean_UJ
 
 
 def unrelated(parents: tuple[int | None, ...]) -> np.ndarray:

@@ -7,26 +7,25 @@ measured on each joint's region before and after, and taken back on regions that
 Letters: V vertices, U distinct positions, J joints. Lengths: unit box. docs/weights.md has the measurements.
 """
 
-import re
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.sparse import csr_matrix
 
 from geometry.geodesic import nearest_source
 from geometry.laplacian import dirichlet, smoothed
-from geometry.topology import welded
-from rigging.bleed import GapOptions, Surface, jumps
+from geometry.topology import checked_faces, welded
+from rigging.bleed import GapOptions, Surface, gathered, jumps
 from rigging.rig import CharacterRig
+from rigging.symmetry import Mirror, exactly_symmetric, find_mirror
 
 SPECKLE = 0.05          # a weight this far outside the range of its neighbours' is a speckle
 LEFT_OVER = 0.25        # a row that keeps at least this much is scaled up; below it, the nearest good row fills it
 ROWS = 1 << 16          # rows trimmed at once; bounds memory
 SLACK_SHARE = np.array([0.01, 0.05, 0.0])   # what bleed, roughness and speckle of a region may rise by without being worse: a share,
 SLACK = np.array([1e-5, 1e-3, 0.0])         # and so much (of the whole area; energy; count)
-SIDE = re.compile(r"left|right|(?<![a-z])[lr](?![a-z])", re.IGNORECASE)
-OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 @dataclass(frozen=True)
@@ -82,15 +81,11 @@ def polish(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterR
     """
     skin_VJ = _checked(vertices_V3, rig)
     points_U3, place_V = welded(vertices_V3)
-    has_surface = faces_F3 is not None and len(faces_F3) > 0 and len(points_U3) > 2
-    surface = Surface.of(vertices_V3, faces_F3) if has_surface else None
-    skin_UJ = _gather(place_V, len(points_U3), skin_VJ)
-    if surface is None or not len(surface.faces_F3):
-        steps, gauge = [Step("surface", "skipped", "no faces: weights are only trimmed")], None
-    elif len(points_U3) > options.most_points:
-        steps, gauge = [Step("surface", "skipped", f"{len(points_U3)} points, more than {options.most_points}: weights are only trimmed")], None
-    else:
-        gauge = Gauge(surface, rig.parents, options.gap)
+    skin_UJ = gathered(place_V, len(points_U3), skin_VJ)
+    skin_UJ /= skin_UJ.sum(1, keepdims=True)
+    gauge, why = _gauge(vertices_V3, faces_F3, len(points_U3), rig, options)
+    steps = [Step("surface", "skipped", why)]
+    if gauge:
         skin_UJ, steps = _on_surface(gauge, skin_UJ, rig, options)
     mirror, step = _mirror(points_U3, rig, options)
     skin_UJ, trimming = _trimmed(skin_UJ, mirror, options, gauge)
@@ -122,12 +117,26 @@ class Gauge:
         bleed, roughness, speckle = self._of(skin_UJ)[1].sum(0).tolist()
         return {"bleed": bleed, "roughness": roughness, "speckle": int(speckle)}
 
-    def worse(self, old_UJ: np.ndarray, new_UJ: np.ndarray) -> np.ndarray:
-        """(J,) bool: regions, the points where the old weights are greatest on a joint, on which a measure rose by more than its slack."""
-        region_U, count = old_UJ.argmax(1), old_UJ.shape[1]
+    def regions(self, skin_UJ: np.ndarray) -> np.ndarray:
+        """The joint that is greatest on each point and its neighbours together, (U,): a speckle is no region of its own."""
+        return (skin_UJ + self._touching @ skin_UJ).argmax(1)
+
+    @cached_property
+    def _touching(self) -> csr_matrix:
+        lengths = self.surface.lengths
+        return csr_matrix((np.ones(lengths.nnz), lengths.indices, lengths.indptr), shape=lengths.shape)
+
+    def worse(self, region_U: np.ndarray, old_UJ: np.ndarray, new_UJ: np.ndarray) -> np.ndarray:
+        """(J,) bool: regions on which a measure rose by more than its slack."""
+        count = old_UJ.shape[1]
         before_J3, after_J3 = (np.stack([np.bincount(region_U, x_U, count) for x_U in self._of(w_UJ)[1].T], 1)
                                for w_UJ in (old_UJ, new_UJ))
         return (after_J3 > before_J3 * (1 + SLACK_SHARE) + SLACK).any(1)
+
+    def beside(self, region_U: np.ndarray, chosen_J: np.ndarray) -> np.ndarray:
+        """(J,) bool: the chosen regions and those that touch them."""
+        rim_U = chosen_J[region_U] | (self._touching @ chosen_J[region_U].astype(float) > 0)
+        return chosen_J | (np.bincount(region_U[rim_U], minlength=len(chosen_J)) > 0)
 
 
 def speckles(surface: Surface, skin_UJ: np.ndarray) -> np.ndarray:
@@ -146,6 +155,18 @@ def speckles(surface: Surface, skin_UJ: np.ndarray) -> np.ndarray:
 # ----------------------------------------------------------------------------------------------- steps on the surface
 
 
+def _gauge(vertices_V3, faces_F3, points: int, rig: CharacterRig, options: WeightOptions) -> tuple[Gauge | None, str]:
+    """None and the reason where there is no surface to work on."""
+    faces_F3 = checked_faces(faces_F3, len(vertices_V3))
+    if not len(faces_F3):
+        return None, "no faces: weights are only trimmed"
+    if points > options.most_points:
+        return None, f"{points} points, more than {options.most_points}: weights are only trimmed"
+    if points < 3 or not len((surface := Surface.of(vertices_V3, faces_F3)).faces_F3):
+        return None, "no face has three different corners: weights are only trimmed"
+    return Gauge(surface, rig.parents, options.gap), ""
+
+
 def _on_surface(gauge: Gauge, skin_UJ: np.ndarray, rig: CharacterRig, options: WeightOptions) -> tuple[np.ndarray, list[Step]]:
     """Small shells, jumped weights, speckle: each step held against the measures."""
     surface, steps = gauge.surface, []
@@ -160,14 +181,17 @@ def _on_surface(gauge: Gauge, skin_UJ: np.ndarray, rig: CharacterRig, options: W
 def guarded(name: str, old_UJ: np.ndarray, new_UJ: np.ndarray, gauge: Gauge, names: tuple[str, ...]) -> tuple[np.ndarray, Step]:
     """The new weights, with the old ones on every region where a measure rose.
 
-    Taking a region back changes its neighbours' borders, so all are measured again until none is worse; at worst all is as before.
+    Taking a region back changes its borders, so all are measured again until none is worse. One that is worse though it was taken
+    back takes those beside it along; at worst all is as before.
     """
     before = gauge.totals(old_UJ)
     if not _changed(old_UJ, new_UJ):
         return old_UJ, Step(name, "unchanged", "nothing to do", (), before, before)
-    region_U, undone_J, mixed_UJ = old_UJ.argmax(1), np.zeros(old_UJ.shape[1], bool), new_UJ
-    while (worse_J := gauge.worse(old_UJ, mixed_UJ) & ~undone_J).any():
-        undone_J |= worse_J
+    region_U, undone_J, mixed_UJ = gauge.regions(old_UJ), np.zeros(old_UJ.shape[1], bool), new_UJ
+    while (worse_J := gauge.worse(region_U, old_UJ, mixed_UJ)).any():
+        grown_J = undone_J | worse_J
+        grown_J = grown_J if (grown_J & ~undone_J).any() else undone_J | gauge.beside(region_U, worse_J)
+        undone_J = grown_J if (grown_J & ~undone_J).any() else np.ones_like(undone_J)
         mixed_UJ = np.where(undone_J[region_U, None], old_UJ, new_UJ)
     changed = _changed(old_UJ, mixed_UJ)
     outcome = "applied" if not undone_J.any() else "partly" if changed else "undone"
@@ -177,7 +201,8 @@ def guarded(name: str, old_UJ: np.ndarray, new_UJ: np.ndarray, gauge: Gauge, nam
 
 def _changed(old_UJ: np.ndarray, new_UJ: np.ndarray) -> int:
     """Rows that differ by more than a file can hold."""
-    return int((np.abs(new_UJ - old_UJ) > 1e-6).any(1).sum())
+    blocks = (slice(start, start + ROWS) for start in range(0, len(old_UJ), ROWS))
+    return sum(int((np.abs(new_UJ[rows] - old_UJ[rows]) > 1e-6).any(1).sum()) for rows in blocks)
 
 
 def rigid_shells(surface: Surface, skin_UJ: np.ndarray, small: float) -> np.ndarray:
@@ -204,8 +229,11 @@ def _sum_rows(group_P: np.ndarray, row_PJ: np.ndarray, count: int) -> tuple[np.n
 
 
 def without_jumps(surface: Surface, skin_UJ: np.ndarray, jump_UJ: np.ndarray) -> np.ndarray:
-    """The weights without what has jumped (rigging.bleed.jumps). A row that keeps enough is scaled up; another gets what is missing from the nearest
-    (over the surface) that does; where none is in reach it stays."""
+    """The weights without what has jumped (rigging.bleed.jumps).
+
+    A row that keeps enough is scaled up; another gets what is missing from the nearest (over the surface) that does; where none is in
+    reach it stays.
+    """
     hit_U = (jump_UJ > 0).any(1)
     if not hit_U.any():
         return skin_UJ
@@ -229,53 +257,6 @@ def _smooth(gauge: Gauge, skin_UJ: np.ndarray, amount: float) -> np.ndarray:
     return without_jumps(gauge.surface, smooth_UJ, gauge.jumps(smooth_UJ))
 
 
-# ----------------------------------------------------------------------------------------------- symmetry
-
-
-class Mirror(NamedTuple):
-    """point_U, joint_J: the partner of each point and joint; on the plane, itself."""
-    point_U: np.ndarray
-    joint_J: np.ndarray
-
-    def image(self, skin_UJ: np.ndarray) -> np.ndarray:
-        return skin_UJ[self.point_U][:, self.joint_J]
-
-
-def mirror_joints(names: tuple[str, ...]) -> np.ndarray:
-    """(J,) int64: the joint whose name has left and right exchanged, else the joint itself."""
-    def swap(match: re.Match) -> str:
-        word = match[0]
-        other = OTHER_SIDE[word.lower()]
-        return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
-    index = {name: j for j, name in enumerate(names)}
-    return np.array([index.get(SIDE.sub(swap, name), j) for j, name in enumerate(names)], np.int64)
-
-
-def find_mirror(points_U3: np.ndarray, rig: CharacterRig, tolerance: float) -> Mirror | str:
-    """The symmetry of a mesh across the middle of its box, or why there is none."""
-    joint_J = mirror_joints(rig.names)
-    if (joint_J == np.arange(len(joint_J))).all():
-        return "no two joints' names differ by left and right"
-    turned_U3 = points_U3 @ np.asarray(rig.to_network_33, np.float64).T     # left at +X
-    low_3, high_3 = turned_U3.min(0), turned_U3.max(0)
-    flipped_U3 = np.column_stack([low_3[0] + high_3[0] - turned_U3[:, 0], turned_U3[:, 1:]])
-    apart_U, point_U = cKDTree(turned_U3).query(flipped_U3)
-    alone = int((apart_U > tolerance * (high_3 - low_3).max() / 2).sum())
-    if alone:
-        return f"{alone} of {len(points_U3)} points have no mirror image within {tolerance} of the unit box"
-    unpaired = int((point_U[point_U] != np.arange(len(point_U))).sum())
-    return f"{unpaired} points are not each other's mirror images" if unpaired else Mirror(point_U, joint_J)
-
-
-def _mirror(points_U3: np.ndarray, rig: CharacterRig, options: WeightOptions) -> tuple[Mirror | None, Step | None]:
-    if not options.symmetric:
-        return None, None
-    mirror = find_mirror(points_U3, rig, options.mirror_tolerance)
-    if isinstance(mirror, str):
-        return None, Step("symmetry", "skipped", mirror)
-    return mirror, Step("symmetry", "applied", "mirror images have equal weights", changed=len(points_U3))
-
-
 # ----------------------------------------------------------------------------------------------- the contract
 
 
@@ -290,14 +271,13 @@ def _checked(vertices_V3: np.ndarray, rig: CharacterRig) -> np.ndarray:
     return skin_VJ
 
 
-def _gather(place_V: np.ndarray, count: int, skin_VJ: np.ndarray) -> np.ndarray:
-    """(U, J) float64, rows sum to 1: the mean over the vertices of each position."""
-    size_U = np.bincount(place_V, minlength=count)
-    skin_UJ = np.empty((count, skin_VJ.shape[1]))
-    for j in range(skin_VJ.shape[1]):
-        skin_UJ[:, j] = np.bincount(place_V, skin_VJ[:, j], count) / size_U
-    skin_UJ /= skin_UJ.sum(1, keepdims=True)
-    return skin_UJ
+def _mirror(points_U3: np.ndarray, rig: CharacterRig, options: WeightOptions) -> tuple[Mirror | None, Step | None]:
+    if not options.symmetric:
+        return None, None
+    mirror = find_mirror(points_U3, rig, options.mirror_tolerance)
+    if isinstance(mirror, str):
+        return None, Step("symmetry", "skipped", mirror)
+    return mirror, Step("symmetry", "applied", "mirror images have equal weights", changed=len(points_U3))
 
 
 def _trimmed(skin_UJ: np.ndarray, mirror: Mirror | None, options: WeightOptions, gauge: Gauge | None) -> tuple[np.ndarray, Step]:
@@ -322,15 +302,3 @@ def strongest(skin_PJ: np.ndarray, influences: int, drop: float) -> np.ndarray:
     result_PJ = np.zeros_like(skin_PJ)
     np.put_along_axis(result_PJ, order_PJ, best_PJ / best_PJ.sum(1, keepdims=True), 1)
     return result_PJ
-
-
-def exactly_symmetric(skin_UJ: np.ndarray, mirror: Mirror) -> np.ndarray:
-    """One side copied to the other bit for bit. On the plane, where trimming kept one joint of a pair, that joint goes too."""
-    here_U = np.arange(len(skin_UJ))
-    result_UJ = np.where((mirror.point_U < here_U)[:, None], mirror.image(skin_UJ), skin_UJ)
-    middle = np.flatnonzero(mirror.point_U == here_U)
-    row_MJ = result_UJ[middle] * (result_UJ[middle][:, mirror.joint_J] > 0)
-    sum_M1 = row_MJ.sum(1, keepdims=True, dtype=np.float64)
-    whole_M = sum_M1[:, 0] > 0      # k = 1 may leave nothing: such a row stays as it is
-    result_UJ[middle[whole_M]] = (row_MJ[whole_M] / sum_M1[whole_M]).astype(np.float32)
-    return result_UJ
