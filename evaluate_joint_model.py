@@ -4,6 +4,10 @@
     python evaluate_joint_model.py --predictions predict_joint/my-run --data_root data --data_list data/val_list.txt
     python evaluate_joint_model.py --checkpoint output/my-run/best --input dev/ --ignore m2m_:hips,spine,chest --json m.json --plots plots/
 
+    python evaluate_joint_model.py --generated 200 --variants posed --joints 52 --pose_bank data/cmu_pose_bank.npz
+    python evaluate_joint_model.py --card docs --input dev/ --joints 22 --looks 1
+    python evaluate_joint_model.py --calibrate docs --generated 100 --variants rest,posed --input dev/ --pose_bank data/cmu_pose_bank.npz
+
 Prints one table (units: launch/evaluator.py), with the mean skeleton as the floor when --mean_skeleton names one.
 Exit code: 0 when every asset was scored, 2 when any was not or the command itself is wrong.
 """
@@ -11,6 +15,8 @@ Exit code: 0 when every asset was scored, 2 when any was not or the command itse
 import argparse
 import json
 import sys
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from launch.door import enter, natural, positive
@@ -40,6 +46,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
     parser.add_argument("--mean_skeleton", nargs="+", default=[], metavar="FILE_OR_FOLDER",
                         help="a .json, rigged files to average, or humans:COUNT (generated ones): adds the mean skeleton to the table")
+    parser.add_argument("--card", type=Path, metavar="FOLDER", help="measure J2J under one change at a time (turns, poses, points, noise, "
+                        "holes ...) and write robustness.json, robustness.md and images/robustness.png into FOLDER")
+    parser.add_argument("--calibrate", type=Path, metavar="FOLDER", help="measure on the generated humans how far errors exceed what the "
+                        "network expects, check it on --input, keep it beside the checkpoint (calibration.json), and write "
+                        "reliability.json, robustness.md and images/reliability.png into FOLDER")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plots", type=Path, help="folder for PNGs: error of each joint, of each class")
     args = parser.parse_args(argv)
@@ -47,6 +58,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("name what to measure on: --input FILE_OR_FOLDER ..., --data_root DIR --data_list LIST or --generated N")
     if args.generated and args.predictions:
         parser.error("--predictions holds none of the generated humans; leave --generated out")
+    if args.calibrate and (args.predictions or (args.generated or 0) < 2):
+        parser.error("--calibrate wants a checkpoint and at least --generated 2")
+    if args.card and (args.predictions or args.calibrate):
+        parser.error("--card wants a checkpoint, and --calibrate is a command of its own")
     args.variants = args.variants or ("rest",)
     if args.predictions and args.variants != ("rest",):
         parser.error("--predictions knows only the assets as their files have them; leave --variants out")
@@ -76,27 +91,109 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from launch.evaluator import EvalOptions, as_json, as_table, evaluate, summarise  # these need Jittor, which main has started
-    bank = open_bank(args.pose_bank) if args.pose_bank else None
-    options = EvalOptions(args.variants, args.joints, args.frames, args.seed, tuple(args.ignore), bank)
+    return calibrate(args) if args.calibrate else make_card(args) if args.card else measure(args)
+
+
+def measure(args: argparse.Namespace) -> int:
+    from launch.evaluator import as_json, as_table, evaluate, summarise  # these need Jittor, which main has started
     name, systems = open_systems(args)
-    results = evaluate(open_assets(args), systems, options)
+    results = evaluate(shown(chain(read_named(args), generated(args))), systems, open_options(args))
     rows = summarise(results.scores)
     if rows:
         print(as_table(rows))
-    for source, reason in results.failures:
-        print(f"not scored: {source}: {reason}", file=sys.stderr)
+    report(results.failures)
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
         settings = {"measured": name, "variants": list(args.variants), "generated": args.generated or 0,
                     "frames": args.frames, "seed": args.seed, "looks": args.looks, "one_pass": args.one_pass,
                     "pose_bank": args.pose_bank.name if args.pose_bank else None,
                     "ignore": [list(map(str, (prefix, ",".join(names)))) for prefix, names in args.ignore]}
-        args.json.write_text(json.dumps(as_json(results, rows, settings), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(args.json, as_json(results, rows, settings))
     if args.plots:
         from launch.plots import plot_evaluation
         plot_evaluation(args.plots, results, rows)
     return 0 if results.scores and not results.failures else 2
+
+
+def make_card(args: argparse.Namespace) -> int:
+    from launch.plots import plot_card
+    from launch.robustness import card_json, card_table, measure_card
+    name, systems = open_systems(args)
+    failures: list[tuple[str, str]] = []
+    assets = apart(shown(chain(read_named(args), generated(args))), failures)
+    readings = measure_card(assets, systems[name].predictor, args.seed, tuple(args.ignore), failures=failures)
+    report(failures)
+    if not readings:
+        return 2
+    settings = {"measured": name, "characters": len({r.figure for r in readings}), "joints": args.joints, "seed": args.seed,
+                "looks": args.looks, "one_pass": args.one_pass, "ignore": [f"{prefix}:{','.join(names)}" for prefix, names in args.ignore]}
+    table = card_table(readings)
+    print(table, end="")
+    write_json(args.card / "robustness.json", card_json(readings, settings))
+    write_block(args.card / "robustness.md", "card", table)
+    plot_card(args.card / "images" / "robustness.png", readings)
+    return 2 if failures else 0
+
+
+def apart(assets, failures: list[tuple[str, str]]):
+    """The assets; what could not be read goes to the failures."""
+    for asset in assets:
+        if isinstance(asset, tuple):
+            failures.append(asset)
+        else:
+            yield asset
+
+
+def calibrate(args: argparse.Namespace) -> int:
+    """Fit on the generated humans, check on what --input names."""
+    from launch.evaluator import evaluate, expectations
+    from launch.plots import plot_reliability
+    from launch.reliability import describe, fit_calibration, gather, reliability_table, write_calibration
+    from launch.rig_folder import CM_PER_BOX
+    name, systems = open_systems(args)
+    options = replace(open_options(args), frames=1)  # the vertex metrics are not asked for
+    results = {"generated": evaluate(shown(generated(args)), systems, options)}
+    if args.input or args.data_list:
+        results["checked"] = evaluate(shown(read_named(args)), systems, options)
+    pairs = {kind: gather(expectations(found.scores)) for kind, found in results.items()}
+    about = {"generated": args.generated, "variants": list(args.variants), "looks": args.looks, "seed": args.seed}
+    calibration = fit_calibration(pairs["generated"], systems[name].predictor.fingerprint, about)
+    described = {kind: describe(found, calibration, CM_PER_BOX) for kind, found in pairs.items()}
+    table = reliability_table(described)
+    print(f"factors: {calibration.factors}; kept in {write_calibration(args.checkpoint or DEFAULT_CHECKPOINT, calibration)}\n\n{table}", end="")
+    plot_reliability(args.calibrate / "images" / "reliability.png", described, calibration.factors)
+    write_json(args.calibrate / "reliability.json", {"factors": calibration.factors, "about": calibration.about, "sets": described})
+    write_block(args.calibrate / "robustness.md", "reliability", table)
+    failures = [failure for found in results.values() for failure in found.failures]
+    report(failures)
+    return 2 if failures else 0
+
+
+def open_options(args: argparse.Namespace):
+    from launch.evaluator import EvalOptions
+    bank = open_bank(args.pose_bank) if args.pose_bank else None
+    return EvalOptions(args.variants, args.joints, args.frames, args.seed, tuple(args.ignore), bank)
+
+
+def report(failures: list[tuple[str, str]]) -> None:
+    for source, reason in failures:
+        print(f"not scored: {source}: {reason}", file=sys.stderr)
+
+
+def write_json(path: Path, data: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_block(path: Path, name: str, text: str) -> None:
+    """Put the text between a page's markers <!-- name:begin --> and <!-- name:end -->; a page without them gets them at its end."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->\n"
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        before, after = page, ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
@@ -107,7 +204,7 @@ def open_systems(args: argparse.Namespace) -> tuple[str, dict]:
         name, system = args.predictions.resolve().name, FromFolder(args.predictions)
     else:
         folder = args.checkpoint or DEFAULT_CHECKPOINT
-        options = PredictorOptions(None, args.seed, args.looks, not args.one_pass)
+        options = PredictorOptions(args.joints if args.card else None, args.seed, args.looks, not args.one_pass)
         name, system = folder.resolve().name, FromPredictor(Predictor(folder, options))
     systems = {name: system}
     if args.mean_skeleton:
@@ -135,15 +232,21 @@ def open_mean_skeleton(named: list[str], up: str):
     return MeanSkeleton.of(asset for asset in read_assets(named, None, None, up) if not isinstance(asset, tuple))
 
 
-def open_assets(args: argparse.Namespace):
-    """What the command names, then the generated humans."""
-    from itertools import chain
+def shown(assets):
+    """The same assets, counted on a terminal."""
     from tqdm import tqdm
+    return tqdm(assets, unit="asset", disable=not sys.stderr.isatty())
+
+
+def generated(args: argparse.Namespace):
+    """Humans that no training sees, one at a time, so that memory stays that of one."""
     from launch.training_data import VALIDATION_SEEDS
     from dataset.sources.humans import generate
-    named = read_assets(args.input, args.data_root, args.data_list, args.up) if args.input or args.data_list else ()
-    made = (generate(VALIDATION_SEEDS + i) for i in range(args.generated or 0))  # one at a time: memory stays that of one
-    return tqdm(chain(named, made), unit="asset", disable=not sys.stderr.isatty())
+    return (generate(VALIDATION_SEEDS + i) for i in range(args.generated or 0))
+
+
+def read_named(args: argparse.Namespace):
+    return read_assets(args.input, args.data_root, args.data_list, args.up) if args.input or args.data_list else iter(())
 
 
 def read_assets(named: list[str], data_root: Path | None, data_list: Path | None, up: str):

