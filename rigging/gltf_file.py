@@ -113,7 +113,9 @@ class GltfFile:
         if not old:
             return
         void = [k for k in range(len(old)) if self._is_void(k)]
-        full = [k for k in range(len(old)) if k not in void]
+        full = sorted(set(range(len(old))) - set(void))
+        if sum(self.container.size(old[k], "byteLength") for k in full) >= 1 << 32:  # one file may be named a thousand times
+            raise self._fail("its buffers hold more than 4 GiB, the most that a GLB can")
         place = {k: (1 + n, 0) for n, k in enumerate(void)}
         for k in full:
             self.binary += b"\0" * (-len(self.binary) % 4)
@@ -133,19 +135,27 @@ class GltfFile:
         return "uri" not in entry and not (index == 0 and self.container.binary is not None)
 
     def _take_pictures(self) -> None:
-        """Pictures beside the file become views; what cannot be had stays named as it is, and a note says so."""
+        """Pictures beside the file become views, each once; what cannot be had stays named as it is, and a note says so."""
+        taken: dict[str, dict] = {}
         for image in self.document.get("images", []):
             uri = image.get("uri")
             if uri is None or uri.startswith("data:"):
                 continue
-            try:
-                data = self.container.neighbour(uri, "picture")
-            except AssetError as error:
-                self.notes.append(str(error))
-                continue
-            kind = next((mime for magic, at, mime in _MAGIC if data[at:at + len(magic)] == magic), None)
-            if kind is None:
-                self.notes.append(str(self.container.fail(f"picture {uri[:80]!r} is of no known kind: not embedded")))
-                continue
-            del image["uri"]
-            image |= {"mimeType": kind, "bufferView": self.view(data)}
+            if uri not in taken:
+                taken[uri] = self._picture(uri)
+            if taken[uri]:
+                del image["uri"]
+                image |= taken[uri]
+
+    def _picture(self, uri: str) -> dict:
+        """What names the embedded picture, or nothing."""
+        try:
+            data = self.container.neighbour(uri, "picture")
+        except AssetError as error:
+            self.notes.append(str(error))
+            return {}
+        kind = next((mime for magic, at, mime in _MAGIC if data[at:at + len(magic)] == magic), None)
+        if kind is None:
+            self.notes.append(str(self.container.fail(f"picture {uri[:80]!r} is of no known kind: not embedded")))
+            return {}
+        return {"mimeType": kind, "bufferView": self.view(data)}

@@ -11,7 +11,7 @@ import numpy as np
 
 from dataset.sources.bone_names import match_vrm
 from dataset.sources.files import GLTF, load_asset
-from dataset.sources.gltf import Part, read_parts
+from dataset.sources.gltf import MAX_VERTICES, Part, read_parts
 from dataset.sources.gltf_container import Container
 from dataset.sources.gltf_scene import Scene
 from geometry.neighbors import knn
@@ -68,13 +68,17 @@ def _blocks(container: Container, parts: list[Part], vertices_V3: np.ndarray) ->
     for part in parts:
         blocks.append(Block(part.node, part.primitives, part.matrix_44, slice(start, start + len(part.vertices_V3))))
         start += len(part.vertices_V3)
-    read = {(block.node, k) for block in blocks for k in block.primitives}
+    read, beside = {(block.node, k) for block in blocks for k in block.primitives}, 0
     for node, matrix_44 in {block.node: block.matrix_44 for block in reversed(blocks)}.items():
         for k, primitive in enumerate(container.entry("meshes", container.entry("nodes", node)["mesh"])["primitives"]):
-            if (node, k) not in read and "POSITION" in primitive["attributes"]:
-                place_P3 = container.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
-                nearest_P1 = knn(place_P3 @ matrix_44[:3, :3].T + matrix_44[:3, 3], vertices_V3, 1)[1]
-                blocks.append(Block(node, (k,), matrix_44, nearest_P1[:, 0]))
+            if (node, k) in read or "POSITION" not in primitive["attributes"]:
+                continue
+            beside += container.size(container.entry("accessors", primitive["attributes"]["POSITION"]), "count")
+            if beside > MAX_VERTICES:
+                raise container.fail(f"more than {MAX_VERTICES} vertices of lines and points: simplify it first")
+            place_P3 = container.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
+            nearest_P1 = knn(place_P3 @ matrix_44[:3, :3].T + matrix_44[:3, 3], vertices_V3, 1)[1]
+            blocks.append(Block(node, (k,), matrix_44, nearest_P1[:, 0]))
     return blocks
 
 
@@ -117,22 +121,30 @@ def _rename_the_humanoid(document: dict, node_of: dict[str, int], old: set[int])
 
     Bones that the new rig does not have (eyes, jaw) leave it: their old nodes no longer hang on the figure.
     """
-    lost = []
+    lost, extensions = [], document.get("extensions", {})
     for extension in ("VRM", "VRMC_vrm"):
-        human = document.get("extensions", {}).get(extension, {}).get("humanoid", {})
+        human = extensions.get(extension, {}).get("humanoid", {})
         bones = human.get("humanBones", {})
         listed = isinstance(bones, list)  # 0.x lists its bones, 1.0 names them
         entries = {entry["bone"]: entry for entry in bones} if listed else dict(bones)
         contest = {word: name for name, word in match_vrm({word: word for word in entries}).items()}
-        for word, entry in list(entries.items()):
-            if entry.get("node") in old:
-                lost += [] if contest.get(word) in node_of else [word]
-                entry["node"] = node_of.get(contest.get(word))
-        if entries:
+        new = {word: node_of.get(contest.get(word)) for word, entry in entries.items() if entry.get("node") in old}
+        lost += [word for word, node in new.items() if node is None]
+        first_person = extensions[extension].get("firstPerson", {}) if entries else {}
+        if "head" in new and first_person.get("firstPersonBone") == entries["head"]["node"]:
+            first_person["firstPersonBone"] = new["head"]
+        for word, node in new.items():
+            entries[word]["node"] = node
+        if new:
             entries = {word: entry for word, entry in entries.items() if word not in lost}
             human["humanBones"] = list(entries.values()) if listed else entries
-    shown = ", ".join(lost[:4]) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
-    return [f"the VRM humanoid lost the bones that the new rig does not have: {shown}"] if lost else []
+    notes = [f"the VRM humanoid lost the bones that the new rig does not have: {_few(lost)}"] if lost else []
+    springs = extensions.get("VRM", {}).get("secondaryAnimation", {}).get("boneGroups") or extensions.get("VRMC_springBone", {}).get("springs")
+    return notes + (["its spring bones hang on the replaced joints and no longer move the mesh"] if old and springs else [])
+
+
+def _few(words: list[str]) -> str:
+    return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 
 
 def _keep_filled(document: dict, kind: str, entries: list[dict]) -> None:

@@ -35,15 +35,15 @@ def bind_to_own_joints(file: GltfFile, scene: Scene, rig: CharacterRig, blocks: 
         skin_VT[:, column] += welded_VJ[:, j]
     joint_VK, weight_VK = strongest_weights(skin_VT, influences)
     old_skin = {block.node: file.document["nodes"][block.node].get("skin") for block in blocks}
+    needed: dict[int, set[int]] = {}
+    for block in blocks:
+        needed.setdefault(block.node, set()).update(np.unique(joint_VK[block.rows][weight_VK[block.rows] > 0]).tolist())
     skins = _Skins(file, scene, targets)
     for block, was in zip(own_meshes(file, blocks), blocks):
-        joint_PK, weight_PK = joint_VK[block.rows], weight_VK[block.rows]
-        node_block = [b for b in blocks if b.node == was.node] if block.node == was.node else [was]
-        needed = np.unique(np.concatenate([joint_VK[b.rows][weight_VK[b.rows] > 0] for b in node_block]))
-        skin, joints = skins.serving(old_skin[was.node], block.matrix_44, [targets[t] for t in needed])
+        skin, joints = skins.serving(old_skin[was.node], block.matrix_44, [targets[t] for t in sorted(needed[was.node])])
         file.document["nodes"][block.node]["skin"] = skin
         slot_T = np.array([joints.index(node) if node in joints else 0 for node in targets])
-        attach(file, block, slot_T[joint_PK], weight_PK, len(joints))
+        attach(file, block, slot_T[joint_VK[block.rows]], weight_VK[block.rows], len(joints))
     unused = tuple(str(file.document["nodes"][node].get("name", f"node {node}")) for node in scene.all_joints() if node not in targets)
     return RiggedScene(file, tuple(target_J), None, unused)
 

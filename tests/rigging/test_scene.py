@@ -158,6 +158,7 @@ def test_a_vrm_humanoid_names_the_new_joints(shared_data, tmp_path):
     assert set(bones.values()) <= set(rigged.joints) and "leftThumbDistal" not in bones and "leftThumbProximal" in rigged.notes[0]
     full = add_rig(source, scenes.random_rig(load_asset(source), joints=52))
     bones = {b["bone"]: b["node"] for b in full.file.document["extensions"]["VRM"]["humanoid"]["humanBones"]}
+    assert full.file.document["extensions"]["VRM"]["firstPerson"]["firstPersonBone"] == bones["head"] == full.joints[5]
     assert bones["leftThumbProximal"] == full.joints[scenes.skeleton(52).names.index("l_hand_thumb_1")]
 
 
@@ -239,6 +240,16 @@ def test_refuses_what_does_not_fit(tmp_path):
         add_rig(source, scenes.random_rig(load_asset(source)), policy="keep-skeleton")
     with pytest.raises(AssetError, match="gone.glb"):
         add_rig(tmp_path / "gone.glb", scenes.random_rig(load_asset(source)))
+
+
+def test_lines_are_bounded(tmp_path):
+    """An accessor may claim forty million zeros without a byte behind it."""
+    old = Container(scenes.mixed(tmp_path))
+    old.document["accessors"].append({"componentType": 5126, "count": 30_000_000, "type": "VEC3"})
+    old.document["meshes"][1]["primitives"].append({"attributes": {"POSITION": 4}, "mode": 1})
+    source = scenes.save(tmp_path / "long.glb", old.document, old.binary)
+    with pytest.raises(AssetError, match="long.glb: more than 5000000 vertices of lines and points"):
+        add_rig(source, scenes.random_rig(load_asset(source)))
 
 
 def test_same_input_same_bytes(odd):
