@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.asset import AssetError
-from dataset.format import BODY_NAMES
+from dataset.format import BODY_NAMES, BODY_PARENTS
 from dataset.poses import T_AIMS
 from dataset.sources.bone_names import match_bones
 from dataset.sources.bvh import load_bvh
@@ -34,7 +34,7 @@ _J = {name: j for j, name in enumerate(BODY_NAMES)}
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A motion for any figure. rotations_TJ33: D, Y up, the T pose facing +Z. offset_T3: the hips' way since the start in lengths of
-    the leg (hip to ankle), None where the clip stays in place. fps > 0.
+    the leg (hip to ankle), None where the clip stays in place and the lower foot is to stay on the ground. fps > 0.
 
     Raises: ValueError for shapes that do not fit, no frame or numbers that are not finite.
     """
@@ -104,33 +104,32 @@ def bake(scene: RiggedScene, rig: CharacterRig, clip: Clip) -> None:
     Raises: ValueError for a rig without named limbs or that is not the scene's; AssetError where a joint stands under a scale that
     is not uniform.
     """
-    tree = NodeTree(scene.file)
+    tree, nodes = NodeTree(scene.file), body_nodes(scene, rig)
+    turn_TJ33 = body_turns(scene, rig, tree, clip.rotations_TJ33)
+    way_T3 = _way(clip, _places(nodes, tree), turn_TJ33, scene_to_network(scene, rig, tree))
     time = scene.file.accessor((np.arange(len(clip)) / clip.fps).astype(np.float32), "SCALAR", bounds=True)
     animation = {"name": clip.name, "samplers": [], "channels": []}
-    for node, local_T33 in local_rotations(scene, rig, tree, clip.rotations_TJ33).items():
+    for node, local_T33 in local_rotations(nodes, tree, turn_TJ33).items():
         tree.split(node)
         _channel(scene, animation, time, node, "rotation", continuous(matrix_to_quaternion(local_T33)), "VEC4")
-    if clip.offset_T3 is not None:
-        hips, turn_33 = body_nodes(scene, rig)["hips"], scene_to_network(scene, rig, tree)
-        leg = leg_length(_places(scene, rig, tree))
-        way_T3 = tree.world(hips)[:3, 3] + leg * (np.asarray(clip.offset_T3, np.float64) @ Y_UP_TO_Z_UP.T @ turn_33)
-        inverse_44 = np.linalg.inv(tree.world(tree.parent[hips]))
-        _channel(scene, animation, time, hips, "translation", way_T3 @ inverse_44[:3, :3].T + inverse_44[:3, 3], "VEC3")
+    inverse_44 = np.linalg.inv(tree.world(tree.parent[nodes["hips"]]))
+    _channel(scene, animation, time, nodes["hips"], "translation", way_T3 @ inverse_44[:3, :3].T + inverse_44[:3, 3], "VEC3")
     scene.file.append("animations", animation)
 
 
-def local_rotations(scene: RiggedScene, rig: CharacterRig, tree: NodeTree, rotations_TJ33: np.ndarray) -> dict[int, np.ndarray]:
-    """Node -> its own rotation in each frame (T, 3, 3), for the nodes of the 22 body joints. rotations_TJ33: D, Y up.
-
-    Raises: as bake.
-    """
-    nodes, turn_33 = body_nodes(scene, rig), scene_to_network(scene, rig, tree)
+def body_turns(scene: RiggedScene, rig: CharacterRig, tree: NodeTree, rotations_TJ33: np.ndarray) -> np.ndarray:
+    """G (T, 22, 3, 3): how each body joint turns in the scene from where it stands now. rotations_TJ33: D, Y up. Raises: as bake."""
+    turn_33 = scene_to_network(scene, rig, tree)
     to_scene_33 = turn_33.T @ Y_UP_TO_Z_UP
-    ideal_TJ33 = to_scene_33 @ np.asarray(rotations_TJ33, np.float64) @ to_scene_33.T
-    alignment_J33 = turn_33.T @ rest_alignment(_places(scene, rig, tree) @ turn_33.T, T_AIMS[22]) @ turn_33
+    alignment_J33 = rest_alignment(_places(body_nodes(scene, rig), tree) @ turn_33.T, T_AIMS[22])
+    return to_scene_33 @ np.asarray(rotations_TJ33, np.float64) @ to_scene_33.T @ (turn_33.T @ alignment_J33 @ turn_33)
+
+
+def local_rotations(nodes: dict[str, int], tree: NodeTree, turn_TJ33: np.ndarray) -> dict[int, np.ndarray]:
+    """Node -> its own rotation in each frame (T, 3, 3), for `body_nodes` that turn by G. Raises: AssetError as bake."""
     turned: dict[int, np.ndarray] = {}
     for j, name in enumerate(BODY_NAMES):  # where joints share a node, the one nearest to the hips turns it
-        turned.setdefault(nodes[name], ideal_TJ33[:, j] @ alignment_J33[j])
+        turned.setdefault(nodes[name], turn_TJ33[:, j])
     out = {}
     for node, turn_T33 in turned.items():
         above = tree.nearest(tree.parent[node], turned)
@@ -139,9 +138,21 @@ def local_rotations(scene: RiggedScene, rig: CharacterRig, tree: NodeTree, rotat
     return out
 
 
-def _places(scene: RiggedScene, rig: CharacterRig, tree: NodeTree) -> np.ndarray:
+def _way(clip: Clip, place_J3: np.ndarray, turn_TJ33: np.ndarray, to_network_33: np.ndarray) -> np.ndarray:
+    """(T, 3) where the hips are in the scene; in a clip that stays in place, so high that the lower foot keeps its height at rest."""
+    if clip.offset_T3 is not None:
+        return place_J3[0] + leg_length(place_J3) * (np.asarray(clip.offset_T3, np.float64) @ Y_UP_TO_Z_UP.T @ to_network_33)
+    from_hips_TJ3 = np.zeros((len(clip), len(BODY_NAMES), 3))
+    for j, parent in enumerate(BODY_PARENTS):
+        if parent is not None:
+            from_hips_TJ3[:, j] = from_hips_TJ3[:, parent] + turn_TJ33[:, parent] @ (place_J3[j] - place_J3[parent])
+    feet, up_3 = [_J[f"{side}_{part}"] for side in "lr" for part in ("foot", "toe_base")], to_network_33[2]
+    sunk_T = (from_hips_TJ3[:, feet] @ up_3).min(1) - ((place_J3[feet] - place_J3[0]) @ up_3).min()
+    return place_J3[0] - sunk_T[:, None] * up_3
+
+
+def _places(nodes: dict[str, int], tree: NodeTree) -> np.ndarray:
     """(22, 3) the body joints' places in the scene."""
-    nodes = body_nodes(scene, rig)
     return np.stack([tree.world(nodes[name])[:3, 3] for name in BODY_NAMES])
 
 

@@ -15,7 +15,7 @@ from dataset.sources.bone_names import match_bones
 from geometry.kinematics import matrix_to_quaternion
 from geometry.similarity import Y_UP_TO_Z_UP
 from geometry.skinning import linear_blend_skinning
-from rigging.animation import local_rotations, scene_to_network
+from rigging.animation import body_nodes, body_turns, local_rotations, scene_to_network
 from rigging.node_tree import NodeTree
 from rigging.rig import CharacterRig
 from rigging.scene_binding import RiggedScene
@@ -72,7 +72,8 @@ def vrm_extension(scene: RiggedScene, rig: CharacterRig, vertices_V3: np.ndarray
     tree = NodeTree(scene.file)
     bones = human_bones(scene, rig, tree)
     to_network_33 = scene_to_network(scene, rig, tree)
-    rotations = local_rotations(scene, rig, tree, np.tile(np.eye(3), (1, len(BODY_NAMES), 1, 1)))
+    t_pose_TJ33 = np.tile(np.eye(3), (1, len(BODY_NAMES), 1, 1))
+    rotations = local_rotations(body_nodes(scene, rig), tree, body_turns(scene, rig, tree, t_pose_TJ33))
     rest_V3 = np.asarray(vertices_V3, np.float64) @ np.asarray(rig.to_network_33, np.float64).T @ to_network_33
     before = [tree.world(node) for node in scene.joints]
     for node, local_T33 in rotations.items():

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -129,6 +130,50 @@ def test_the_hips_go_as_far_as_the_legs_are_long():
     legs = [rig.joints_J3[J[name]] for name in ("l_upper_leg", "l_lower_leg", "l_foot", "r_upper_leg", "r_lower_leg", "r_foot")]
     leg = sum(np.linalg.norm(legs[a] - legs[a + 1]) for a in (0, 1, 3, 4)) / 2
     np.testing.assert_allclose(way_3, (0, 0, 2 * leg), atol=1e-6)
+
+
+def test_a_clip_in_place_keeps_a_foot_on_the_ground():
+    # both thighs level to the front, shins hanging: a seat, so the hips sink by the thigh and the feet keep their height
+    turn_TJ33 = np.tile(np.eye(3), (2, 22, 1, 1))
+    for side in "lr":
+        turn_TJ33[1, J[f"{side}_upper_leg"]] = rotvec_to_matrix(np.array([-np.pi / 2, 0, 0]))
+    clip = Clip(turn_TJ33, None, 1.0, "sit")
+    for dialect, axes, up in (("ue5", Y_UP_TO_Z_UP, "y"), ("contest", BACKWARDS, "z")):
+        scene, rig, _ = rigged(dialect, axes, up)
+        bake(scene, rig, clip)
+        player = Player(scene.file.pack())
+        body = [rig.names.index(DIALECTS[dialect][name]) for name in BODY_NAMES]
+        at = {name: [player.worlds(0, t)[scene.joints[k]][:3, 3] for t in (0.0, 1.0)] for name, k in zip(BODY_NAMES, body)}
+        rest_J3 = rig.joints_J3[body]
+        thigh = max(np.linalg.norm(rest_J3[J[f"{s}_lower_leg"]] - rest_J3[J[f"{s}_upper_leg"]]) for s in "lr")
+        for t in (0, 1):
+            feet = [f"{s}_{part}" for s in "lr" for part in ("foot", "toe_base")]
+            low = min(at[name][t][1] for name in feet)
+            assert low == pytest.approx(min((rest_J3 @ axes.T)[J[name], 2] for name in feet), abs=1e-6)
+        assert at["hips"][0][1] - at["hips"][1][1] == pytest.approx(thigh, rel=0.01)
+
+
+def test_the_users_own_skeleton_plays_too(tmp_path):
+    """Joints that hang under a turned, scaled and shifted node, one of them posed by a matrix: directions follow the clip all the same."""
+    scene, rig, _ = rigged("ue5")
+    document, clip = scene.file.document, wave()
+    turn_33 = rotvec_to_matrix(np.array([0.3, 0.5, -0.2]))
+    matrix_44 = homogeneous(0.01 * turn_33, np.array([1.0, 2.0, 3.0]))
+    document["nodes"][scene.root]["matrix"] = matrix_44.T.ravel().tolist()
+    knee = document["nodes"][scene.joints[rig.names.index("calf_l")]]
+    knee_44 = homogeneous(quaternion_to_matrix(np.array(knee.pop("rotation", (0, 0, 0, 1)))), np.array(knee.pop("translation")))
+    knee["matrix"] = knee_44.T.ravel().tolist()
+    own = replace(scene, root=None)     # as keep-skeleton says it: the joints stand where they stand
+    bake(own, replace(rig, to_network_33=Y_UP_TO_Z_UP @ turn_33.T), clip)
+    player = Player(scene.file.pack())
+    assert "matrix" not in knee and "rotation" in knee
+    for frame in (0, 7):
+        worlds = player.worlds(0, frame / clip.fps)
+        place = {name: worlds[scene.joints[rig.names.index(DIALECTS["ue5"][name])]][:3, 3] for name in BODY_NAMES}
+        for a, b in LIMBS:
+            way_3 = Y_UP_TO_Z_UP @ turn_33.T @ (place[b] - place[a]) / np.linalg.norm(place[b] - place[a])
+            clip_3 = Y_UP_TO_Z_UP @ clip.rotations_TJ33[frame, J[a]] @ Y_UP_TO_Z_UP.T @ T_AIMS[22][J[a]][2]
+            assert np.degrees(np.arccos(np.clip(way_3 @ clip_3, -1, 1))) < 0.1, a
 
 
 def test_three_plays_it(tmp_path):

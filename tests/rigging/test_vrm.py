@@ -48,7 +48,8 @@ def check_stance(place: dict[str, np.ndarray], vertices_V3: np.ndarray) -> None:
     assert place["head"][1] > place["hips"][1] > place["leftFoot"][1] > 0
     for side, sign in (("left", 1), ("right", -1)):
         out_3, down_3 = (sign, 0, 0), (0, -1, 0)
-        for a, b, way_3 in (("UpperArm", "LowerArm", out_3), ("LowerArm", "Hand", out_3), ("UpperLeg", "LowerLeg", down_3), ("LowerLeg", "Foot", down_3)):
+        for a, b, way_3 in (("UpperArm", "LowerArm", out_3), ("LowerArm", "Hand", out_3), ("UpperLeg", "LowerLeg", down_3),
+                            ("LowerLeg", "Foot", down_3)):
             bone_3 = place[side + b] - place[side + a]
             np.testing.assert_allclose(bone_3 / np.linalg.norm(bone_3), way_3, atol=1e-5)
         if f"{side}Toes" in place:
