@@ -34,7 +34,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data_list", type=Path, help="text file with one asset path a line")
     parser.add_argument("--variants", type=variants, default=None, help="of rest,posed,rotated, with commas (default: rest)")
     parser.add_argument("--joints", type=int, choices=(22, 52), help="score at this count only (default: at each asset's own, and at 22)")
-    parser.add_argument("--generated", type=positive, metavar="N", help="measure on N generated validation humans too, made one after another")
+    parser.add_argument("--generated", type=positive, metavar="N", help="measure on N generated validation humans too")
     parser.add_argument("--ignore", nargs="+", action="extend", type=ignored, default=[], metavar="PREFIX:JOINT,JOINT",
                         help="leave these joints out for assets whose file name, id or class begins so; an empty prefix means all")
     parser.add_argument("--frames", type=positive, default=8, help="poses of the vertex metrics (default: %(default)s)")
@@ -159,7 +159,8 @@ def calibrate(args: argparse.Namespace) -> int:
     calibration = fit_calibration(pairs["generated"], systems[name].predictor.fingerprint, about)
     described = {kind: describe(found, calibration, CM_PER_BOX) for kind, found in pairs.items()}
     table = reliability_table(described)
-    print(f"factors: {calibration.factors}; kept in {write_calibration(args.checkpoint or DEFAULT_CHECKPOINT, calibration)}\n\n{table}", end="")
+    written = write_calibration(args.checkpoint or DEFAULT_CHECKPOINT, calibration)
+    print(f"factors: {calibration.factors}; kept in {written}\n\n{table}", end="")
     plot_reliability(args.calibrate / "images" / "reliability.png", described, calibration.factors)
     write_json(args.calibrate / "reliability.json", {"factors": calibration.factors, "about": calibration.about, "sets": described})
     write_block(args.calibrate / "robustness.md", "reliability", table)

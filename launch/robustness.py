@@ -248,9 +248,15 @@ def curves(readings: list[Reading], sweeps: tuple[Sweep, ...] = SWEEPS) -> Itera
             yield sweep, rows
 
 
+def growth(rows: list[dict]) -> float | None:
+    """The largest mean J2J of a sweep over that at level 0; None where there is no such level."""
+    at_zero = [row["mean"] for row in rows if not isinstance(row["level"], str) and row["level"] == 0]
+    return max(row["mean"] for row in rows) / at_zero[0] if at_zero and at_zero[0] > 0 else None
+
+
 def card_json(readings: list[Reading], settings: dict) -> dict:
-    return {"settings": settings, "sweeps": {sweep.name: {"unit": sweep.unit, "rows": rows} for sweep, rows in curves(readings)},
-            "readings": [vars(reading) for reading in readings]}
+    sweeps = {sweep.name: {"unit": sweep.unit, "growth": growth(rows), "rows": rows} for sweep, rows in curves(readings)}
+    return {"settings": settings, "sweeps": sweeps, "readings": [vars(reading) for reading in readings]}
 
 
 def card_table(readings: list[Reading]) -> str:
@@ -261,6 +267,8 @@ def card_table(readings: list[Reading]) -> str:
                   "| | " + " | ".join(level_text(row["level"]) for row in rows) + " |", "|---" * (len(rows) + 1) + "|",
                   *("| " + name + " | " + " | ".join(f"{row[key]:.4f}".removeprefix("0") for row in rows) + " |"
                     for name, key in (("J2J, median", "median"), ("J2J, mean", "mean"), ("ordered error, mean", "ordered"))), ""]
+        if growth(rows) is not None:
+            lines += [f"At worst the mean J2J is {growth(rows):.2f} times that at 0.", ""]
     return "\n".join(lines)
 
 

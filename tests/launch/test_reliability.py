@@ -112,7 +112,8 @@ def test_file_there_and_back(tmp_path):
 
 
 @pytest.mark.parametrize("change", [{"format": "x"}, {"coverage": .5}, {"factors": {}}, {"factors": {"all": -1}}, {"factors": {"all": "2"}},
-                                    {"factors": {"all": True}}, {"factors": {"arms": 2}}, {"factors": {"all": float("nan")}}, {"factors": [2]}])
+                                    {"factors": {"all": True}}, {"factors": {"arms": 2}}, {"factors": {"all": float("nan")}},
+                                    {"factors": [2]}])
 def test_damaged_files_are_refused(tmp_path, change):
     path = write_calibration(tmp_path, Calibration())
     path.write_text(json.dumps(json.loads(path.read_text()) | change))

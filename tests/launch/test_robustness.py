@@ -13,8 +13,8 @@ from geometry.normals import vertex_normals
 from geometry.sampling import triangle_areas
 from launch.plots import plot_card
 from launch.predictor import Predictor, PredictorOptions
-from launch.robustness import (SWEEPS, Reading, Sweep, bent, bones, card_json, card_table, curves, decimated, holed, level_text, maimed,
-                               measure_card, noisy, other_normals, resized, same, turned, with_faces)
+from launch.robustness import (SWEEPS, Reading, Sweep, bent, bones, card_json, card_table, curves, decimated, growth, holed, level_text,
+                               maimed, measure_card, noisy, other_normals, resized, same, turned, with_faces)
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
 
@@ -39,8 +39,8 @@ def test_every_change_is_pure_repeats_and_gives_a_usable_asset(sweep, level):
     assert before == {name: value.tobytes() for name, value in vars(MAN).items() if isinstance(value, np.ndarray)}
 
 
-@pytest.mark.parametrize("name, level", [("yaw", 0), ("pitch", 0), ("roll", 0), ("pose", 0), ("noise", 0), ("holes", 0), ("normals", "file"),
-                                         ("missing", "none"), ("scale", 1), ("decimation", 100), ("points", 1024)])
+@pytest.mark.parametrize("name, level", [("yaw", 0), ("pitch", 0), ("roll", 0), ("pose", 0), ("noise", 0), ("holes", 0),
+                                         ("normals", "file"), ("missing", "none"), ("scale", 1), ("decimation", 100), ("points", 1024)])
 def test_the_least_level_changes_nothing(name, level):
     assert level in SWEEP[name].levels
     seen = SWEEP[name].change(MAN, level, rng())
@@ -89,7 +89,8 @@ def test_normals():
     assert other_normals(MAN, "none", rng()).normals_V3 is None
     flipped = other_normals(MAN, "flipped", rng())
     np.testing.assert_array_equal(flipped.normals_V3, -MAN.normals_V3)
-    np.testing.assert_allclose(vertex_normals(flipped.vertices_V3, flipped.faces_F3), -vertex_normals(MAN.vertices_V3, MAN.faces_F3), atol=1e-9)
+    outwards_V3 = vertex_normals(MAN.vertices_V3, MAN.faces_F3)
+    np.testing.assert_allclose(vertex_normals(flipped.vertices_V3, flipped.faces_F3), -outwards_V3, atol=1e-9)
     cloud, bare = (other_normals(MAN, level, rng()) for level in ("cloud", "bare cloud"))
     assert not cloud.has_faces and cloud.vertices_V3.shape == (8192, 3) and bare.normals_V3 is None
     np.testing.assert_array_equal(cloud.vertices_V3, bare.vertices_V3)
@@ -197,7 +198,9 @@ def test_curves_table_and_picture(tmp_path):
     assert sweep.name == "yaw" and [row["level"] for row in rows] == [-180, 0]
     assert rows[0]["median"] == .02 and rows[0]["mean"] == pytest.approx(.03) and rows[0]["worst"] == .06 and rows[0]["count"] == 3
     table = card_table(readings)
-    assert "| | -180 | 0 |" in table and "| J2J, mean | .0300 | .0300 |" in table
+    assert "| | -180 | 0 |" in table and "| J2J, mean | .0300 | .0300 |" in table and "is 1.00 times that at 0." in table
+    assert growth([{"level": 0, "mean": .02}, {"level": 5, "mean": .03}]) == pytest.approx(1.5)
+    assert growth([{"level": "none", "mean": .02}, {"level": 5, "mean": .03}]) is None
     json.dumps(card_json(readings, {}), allow_nan=False)
     readings += [Reading("normals", level, "a", .02, .1) for level in ("file", "none")]
     for name in "ab":
