@@ -12,12 +12,15 @@ import pytest
 from dataset.asset import merge_fingers
 from dataset.format import DIALECTS, FINGER_TO_HAND, FULL_NAMES, skeleton
 from dataset.sources.bone_names import match_bones
+from dataset.sources.gltf import load_gltf
 from dataset.sources.humans import generate
 from geometry.kinematics import rotation_between, rotation_uniform, rotvec_to_matrix
 from geometry.similarity import Y_UP_TO_Z_UP
 from rigging.bone_axes import mixamo_frames, ue5_frames
 from rigging.dialects import HANDS, KNUCKLES, figure_axes, from_dialect, in_dialect
 from rigging.rig import CharacterRig
+from rigging.scene_binding import weld
+from rigging.scene_fresh import fresh_scene
 
 BACKWARDS = np.diag([-1.0, -1.0, 1.0])
 FILES = {"y up": Y_UP_TO_Z_UP, "y up, backwards": BACKWARDS @ Y_UP_TO_Z_UP, "z up": np.eye(3), "z up, backwards": BACKWARDS,
@@ -68,7 +71,8 @@ def test_unreals_signs_are_mannys():
     assert local(frames_J33, "l_upper_leg", "l_lower_leg") == [-4, 0, 0] and local(frames_J33, "r_upper_leg", "r_lower_leg") == [4, 0, 0]
     # to the front is +Y in Unreal's left-handed axes as the mirror image of these; ball_l lies at -Y of foot_l there and here
     assert local(frames_J33, "l_foot", "l_toe_base") == [0, -2, 0] and local(frames_J33, "r_foot", "r_toe_base") == [0, 2, 0]
-    assert local(frames_J33, "l_hand_ring_1", "l_hand_ring_2") == [1, 0, 0] and local(frames_J33, "r_hand_ring_1", "r_hand_ring_2") == [-1, 0, 0]
+    assert local(frames_J33, "l_hand_ring_1", "l_hand_ring_2") == [1, 0, 0]
+    assert local(frames_J33, "r_hand_ring_1", "r_hand_ring_2") == [-1, 0, 0]
     names = list(FULL_NAMES)
     assert frames_J33[names.index("l_toe_base")].T.tolist() == [[0, -1, 0], [0, 0, 1], [-1, 0, 0]]
 
@@ -76,7 +80,8 @@ def test_unreals_signs_are_mannys():
 def test_mixamos_bones_point_along_y():
     frames_J33, names = mixamo_frames(t_pose()), list(FULL_NAMES)
     for bone, child, length in (("spine", "chest", 1), ("l_upper_arm", "l_lower_arm", 3), ("r_upper_arm", "r_lower_arm", 3),
-                                ("r_shoulder", "r_upper_arm", 1), ("l_upper_leg", "l_lower_leg", 4), ("r_foot", "r_toe_base", 2), ("r_hand", "r_hand_middle_1", 1)):
+                                ("r_shoulder", "r_upper_arm", 1), ("l_upper_leg", "l_lower_leg", 4), ("r_foot", "r_toe_base", 2),
+                                ("r_hand", "r_hand_middle_1", 1)):
         assert local(frames_J33, bone, child) == [0, length, 0], bone
     third = {name: frames_J33[names.index(name), :, 2].tolist() for name in names}
     assert third["spine"] == third["r_lower_leg"] == [0, -1, 0] and third["l_lower_arm"] == third["r_hand"] == [0, 0, -1]
@@ -139,6 +144,26 @@ def test_there_and_back(dialect, hands, axes):
     np.testing.assert_allclose(back.skin_VJ, want_VJ, atol=2e-7)
     mirrored_J3 = (back.joints_J3 @ FILES[axes].T)[list(skeleton(back.joint_count).mirror)] * (-1, 1, 1) @ FILES[axes]
     assert np.abs(mirrored_J3 - rig.joints_J3[:back.joint_count]).max() > 0.05  # so a swap of sides could not have hidden
+
+
+@pytest.mark.parametrize("axes", ["y up", "y up, backwards", "z up", "z up, backwards"])
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_through_a_file(dialect, axes, tmp_path):
+    rig, up = figure(52, FILES[axes]), axes[0]
+    vertices_V3 = human(3).in_network_frame().vertices_V3[::9].astype(np.float64) @ FILES[axes]
+    fresh_scene(vertices_V3, None, None, in_dialect(rig, dialect), up, influences=8).file.write(tmp_path / "figure.glb")
+    back = load_gltf(tmp_path / "figure.glb")
+    turn_33 = np.eye(3) if up == "y" else Y_UP_TO_Z_UP.T
+    assert back.names == FULL_NAMES
+    np.testing.assert_allclose(back.joints_J3, rig.joints_J3 @ turn_33.T, atol=1e-5)
+    np.testing.assert_allclose(back.vertices_V3, vertices_V3 @ turn_33.T, atol=1e-6)
+    strong_V = (rig.skin_VJ > 0).sum(1) <= 8
+    assert strong_V.mean() > 0.9
+    want_VJ = weld(rig.skin_VJ, (vertices_V3 @ turn_33.T).astype(np.float32))
+    assert np.abs(back.skin_VJ - want_VJ)[strong_V].max() < 1 / 255
+    side_3 = rig.to_network_33[0] @ turn_33.T      # the figure's left in the file
+    left, right = ([j for j, name in enumerate(FULL_NAMES) if name.startswith(s)] for s in ("l_", "r_"))
+    assert (back.joints_J3[left] @ side_3).min() > (back.joints_J3[right] @ side_3).max()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
