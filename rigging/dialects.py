@@ -15,7 +15,7 @@ from rigging.bone_axes import mixamo_frames, ue5_frames
 from rigging.rig import CharacterRig
 
 HANDS = ("full", "mitten", "none")
-# from wrist to knuckles in lengths of the forearm, where no finger says it: the mean of Rocketbox's and Mesh2Motion's rigs
+# from wrist to knuckles in lengths of the forearm, where no finger says it: as in Rocketbox's and Mesh2Motion's rigs
 KNUCKLES = 0.39
 _J = {name: j for j, name in enumerate(FULL_NAMES)}
 

@@ -139,7 +139,10 @@ def _check_parent(name: str, bones: dict[str, int], tree: NodeTree) -> None:
 
 
 def _stand(scene: RiggedScene, to_network_33: np.ndarray, vertices_V3: np.ndarray, hips_3: np.ndarray) -> None:
-    """Put one node above the scene that turns the figure to +Z, its hips over the origin and its lowest vertex on the ground."""
+    """Put one node above the scene that turns the figure to +Z, its hips over the origin and its lowest vertex on the ground.
+
+    Skinned meshes at the top stay there: their joints alone say where they are, and validators want them at the top.
+    """
     turn_33 = Y_UP_TO_Z_UP.T @ to_network_33
     height_V = vertices_V3 @ turn_33[1]
     tall = float(np.ptp(height_V))
@@ -155,8 +158,9 @@ def _stand(scene: RiggedScene, to_network_33: np.ndarray, vertices_V3: np.ndarra
     if not upright:
         node["rotation"] = (matrix_to_quaternion(turn_33) + 0.0).tolist()
     shown = document["scenes"][document.get("scene", 0)]
-    node["children"] = list(shown["nodes"])
-    shown["nodes"] = [scene.file.append("nodes", node)]
+    stay = [k for k in shown["nodes"] if "skin" in document["nodes"][k] and not document["nodes"][k].get("children")]
+    node["children"] = [k for k in shown["nodes"] if k not in stay]
+    shown["nodes"] = [scene.file.append("nodes", node), *stay]
 
 
 def _extend(scene: RiggedScene, bones: dict[str, int], meta: VrmMeta | None) -> None:
