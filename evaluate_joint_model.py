@@ -47,10 +47,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--mean_skeleton", nargs="+", default=[], metavar="FILE_OR_FOLDER",
                         help="a .json, rigged files to average, or humans:COUNT (generated ones): adds the mean skeleton to the table")
     parser.add_argument("--card", type=Path, metavar="FOLDER", help="measure J2J under one change at a time (turns, poses, points, noise, "
-                        "holes ...) and write robustness.json, robustness.md and images/robustness.png into FOLDER")
+                        "holes ...) and write robustness.md and images/robustness.png into FOLDER")
     parser.add_argument("--calibrate", type=Path, metavar="FOLDER", help="measure on the generated humans how far errors exceed what the "
                         "network expects, check it on --input, keep it beside the checkpoint (calibration.json), and write "
-                        "reliability.json, robustness.md and images/reliability.png into FOLDER")
+                        "robustness.md and images/reliability.png into FOLDER")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--plots", type=Path, help="folder for PNGs: error of each joint, of each class")
     args = parser.parse_args(argv)
@@ -128,7 +128,8 @@ def make_card(args: argparse.Namespace) -> int:
                 "looks": args.looks, "one_pass": args.one_pass, "ignore": [f"{prefix}:{','.join(names)}" for prefix, names in args.ignore]}
     table = card_table(readings)
     print(table, end="")
-    write_json(args.card / "robustness.json", card_json(readings, settings))
+    if args.json:
+        write_json(args.json, card_json(readings, settings))
     write_block(args.card / "robustness.md", "card", table)
     plot_card(args.card / "images" / "robustness.png", readings)
     return 2 if failures else 0
@@ -148,7 +149,7 @@ def calibrate(args: argparse.Namespace) -> int:
     from launch.evaluator import evaluate, expectations
     from launch.plots import plot_reliability
     from launch.reliability import describe, fit_calibration, gather, reliability_table, write_calibration
-    from launch.rig_folder import CM_PER_BOX
+    from launch.rig_result import CM_PER_BOX
     name, systems = open_systems(args)
     options = replace(open_options(args), frames=1)  # the vertex metrics are not asked for
     results = {"generated": evaluate(shown(generated(args)), systems, options)}
@@ -162,7 +163,8 @@ def calibrate(args: argparse.Namespace) -> int:
     written = write_calibration(args.checkpoint or DEFAULT_CHECKPOINT, calibration)
     print(f"factors: {calibration.factors}; kept in {written}\n\n{table}", end="")
     plot_reliability(args.calibrate / "images" / "reliability.png", described, calibration.factors)
-    write_json(args.calibrate / "reliability.json", {"factors": calibration.factors, "about": calibration.about, "sets": described})
+    if args.json:
+        write_json(args.json, {"factors": calibration.factors, "about": calibration.about, "sets": described})
     write_block(args.calibrate / "robustness.md", "reliability", table)
     failures = [failure for found in results.values() for failure in found.failures]
     report(failures)

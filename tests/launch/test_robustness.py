@@ -185,6 +185,10 @@ def test_what_cannot_be_measured():
         with pytest.raises(AssetError, match=f"has no {word}"):
             measure_card([replace(MAN, **missing)], Oracle())
     failures = []
+    few = (Sweep("one", "", (1, 2), same),)
+    assert len(measure_card([replace(MAN, faces_F3=None), MAN], Oracle(), sweeps=few, failures=failures)) == 2
+    assert failures == [(MAN.source, f"{MAN.source}: has no faces; the card needs rigged meshes")]
+    failures = []
 
     def broken(asset, level, rng):
         raise AssetError("too bad")
