@@ -139,7 +139,8 @@ def _rename_the_humanoid(document: dict, node_of: dict[str, int], old: set[int])
             entries = {word: entry for word, entry in entries.items() if word not in lost}
             human["humanBones"] = list(entries.values()) if listed else entries
     notes = [f"the VRM humanoid lost the bones that the new rig does not have: {_few(lost)}"] if lost else []
-    springs = extensions.get("VRM", {}).get("secondaryAnimation", {}).get("boneGroups") or extensions.get("VRMC_springBone", {}).get("springs")
+    old_springs = extensions.get("VRM", {}).get("secondaryAnimation", {}).get("boneGroups")
+    springs = old_springs or extensions.get("VRMC_springBone", {}).get("springs")
     return notes + (["its spring bones hang on the replaced joints and no longer move the mesh"] if old and springs else [])
 
 

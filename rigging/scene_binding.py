@@ -187,7 +187,7 @@ def attach(file: GltfFile, block: Block, slot_PK: np.ndarray, weight_PK: np.ndar
 def _add_joints(file: GltfFile, rig: CharacterRig, rigged: set[int]) -> tuple[int, list[int]]:
     """-> the group's node and the joints'; the group is a root of every scene that shows a rigged node."""
     taken = {node.get("name") for node in file.document["nodes"]}
-    group, names = _free_names(rig.names, taken)
+    (group,), names = _free_names((GROUP,), taken), _free_names(rig.names, taken)
     scenes = [scene for scene in file.document.get("scenes", []) if not rigged.isdisjoint(_shown(file.document, scene))]
     root = file.append("nodes", {"name": group})
     joints = [file.append("nodes", {"name": name}) for name in names]
@@ -205,13 +205,13 @@ def _add_joints(file: GltfFile, rig: CharacterRig, rigged: set[int]) -> tuple[in
     return root, joints
 
 
-def _free_names(names: tuple[str, ...], taken: set[str | None]) -> tuple[str, list[str]]:
-    """A name for the group and the joints' own; where one is taken, all of them get a namespace, which readers of bones ignore."""
+def _free_names(names: tuple[str, ...], taken: set[str | None]) -> list[str]:
+    """The names; where one is taken, all of them in a namespace, which readers of bones look past."""
     space, number = "", 0
-    while any(space + name in taken for name in (GROUP, *names)):
+    while any(space + name in taken for name in names):
         number += 1
         space = "rig:" if number == 1 else f"rig{number}:"
-    return space + GROUP, [space + name for name in names]
+    return [space + name for name in names]
 
 
 def _shown(document: dict, scene: dict) -> set[int]:

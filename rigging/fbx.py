@@ -1,0 +1,78 @@
+"""FBX in and out, through Blender as a Python package (bpy, optional: pip install -r requirements-fbx.txt; Python 3.11).
+
+The format is closed and has no specification; Blender's importer and exporter are the open ones that are kept. bpy is GPL-3.0, takes a
+gigabyte and writes to the terminal, so this file is also a small program of its own: a request in JSON on stdin, a file as its answer.
+TRANSREFINER_BLENDER may name the Python that has bpy, where it is not this one.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SECONDS = 600
+SUFFIX = ".fbx"
+
+
+def read_fbx(source: str | Path, target: str | Path) -> Path:
+    """The scene of an FBX file as a GLB at target: meshes, materials, pictures that are found, skeletons, animations. -> target.
+
+    It is what `rigging.scene.add_rig` and `load_asset` take. Blender welds nothing and turns the axes to glTF's (Y up, metres).
+    Raises: ValueError naming the file where bpy is missing, or cannot read it.
+    """
+    return _convert("read", Path(source), Path(target))
+
+
+def write_fbx(source: str | Path, target: str | Path) -> Path:
+    """A GLB as FBX at target, for what takes nothing else: Y up, -Z forward, pictures inside, no leaf bones, at most 4 influences
+    where the GLB has so many. -> target. Raises: as read_fbx.
+    """
+    return _convert("write", Path(source), Path(target))
+
+
+def _convert(job: str, source: Path, target: Path) -> Path:
+    from dataset.asset import AssetError  # here: the program below runs where the project cannot be imported
+    from dataset.exporter import write_atomically
+    from dataset.sources.draco import GUARD, TIMED_OUT
+    if not source.is_file():
+        raise AssetError(f"{source.name}: no such file")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.stem}.{os.getpid()}.new{target.suffix}")
+    request = json.dumps({"job": job, "source": str(source.resolve()), "target": str(fresh.resolve())}).encode()
+    python = os.environ.get("TRANSREFINER_BLENDER", sys.executable)
+    try:
+        done = subprocess.run([python, "-I", "-c", GUARD, __file__, str(SECONDS)], input=request, capture_output=True)
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        if done.returncode == TIMED_OUT:
+            raise AssetError(f"{source.name}: Blender was not done within {SECONDS} s")
+        if any("No module named 'bpy'" in line for line in said):
+            raise AssetError(f"{source.name}: FBX needs Blender's package: pip install -r requirements-fbx.txt, "
+                             "or export it as .glb (Blender: File > Export > glTF 2.0)")
+        if done.returncode or not fresh.is_file():
+            raise AssetError(f"{source.name}: Blender cannot convert it ({said[-1] if said else 'it crashed'})")
+        write_atomically(target, fresh.read_bytes())
+    except OSError as error:
+        raise AssetError(f"{source.name}: {python} cannot be run ({error.strerror}): name a Python with bpy in TRANSREFINER_BLENDER") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+    return target
+
+
+def main() -> None:
+    """stdin: {"job": "read" or "write", "source": path, "target": path}."""
+    import bpy
+    request = json.load(sys.stdin)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    source, target = request["source"], request["target"]
+    if request["job"] == "read":
+        bpy.ops.wm.fbx_import(filepath=source)
+        bpy.ops.export_scene.gltf(filepath=target, export_format="GLB", export_all_influences=True)
+        return
+    bpy.ops.import_scene.gltf(filepath=source, merge_vertices=False, disable_bone_shape=True)
+    bpy.ops.export_scene.fbx(filepath=target, add_leaf_bones=False, path_mode="COPY", embed_textures=True,
+                             object_types={"ARMATURE", "MESH", "EMPTY", "CAMERA", "LIGHT"})
+
+
+if __name__ == "__main__":
+    main()
