@@ -56,10 +56,6 @@ class Clip:
     def __len__(self) -> int:
         return len(self.rotations_TJ33)
 
-    def every(self, step: int) -> "Clip":
-        """Each step-th frame, at that part of the rate."""
-        return Clip(self.rotations_TJ33[::step], None if self.offset_T3 is None else self.offset_T3[::step], self.fps / step, self.name)
-
 
 def load_clip(path: str | Path, part: str | None = None) -> Clip:
     """A motion file: .bvh, a whole clip (.npz with rot, offset in metres and fps), or one clip of a pose bank, named by `part`.
@@ -199,4 +195,4 @@ def scene_to_network(scene: RiggedScene, rig: CharacterRig, tree: NodeTree) -> n
     for file_33 in (np.eye(3), Y_UP_TO_Z_UP):
         if np.allclose(place_J3 @ file_33.T, joints_J3, atol=1e-5 * np.abs(joints_J3).max()):
             return rig.to_network_33 @ file_33 @ stood_33.T
-    raise ValueError("the rig is not the one that the scene was made with: its joints stand elsewhere")
+    raise ValueError("the rig is not the one that the scene was made with: its joints stand elsewhere (a clip is baked before vrm_extension)")

@@ -1,4 +1,5 @@
-// three.js loads a GLB from disk and plays its first clip: node play_clip.mjs FILE TIME... -> one JSON line, the joints' world places.
+// three.js loads a GLB from disk and plays its first clip: node play_clip.mjs FILE TIME... -> one JSON line: at each time the joints' places in
+// the world and, as the mesh is drawn, every 97th vertex of the first skinned mesh.
 import { readFile } from "node:fs/promises";
 import * as THREE from "three";
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
@@ -14,6 +15,16 @@ const action = mixer.clipAction(clip);
 action.setLoop(THREE.LoopOnce);
 action.clampWhenFinished = true;
 action.play();
+function vertices() {
+  let mesh;
+  gltf.scene.traverse((node) => { mesh ??= node.isSkinnedMesh ? node : undefined; });
+  const found = [];
+  for (let k = 0; k < mesh.geometry.attributes.position.count; k += 97) {
+    found.push(mesh.getVertexPosition(k, new THREE.Vector3()).applyMatrix4(mesh.matrixWorld).toArray());
+  }
+  return found;
+}
+
 const frames = times.map((time) => {
   action.paused = false;
   mixer.setTime(Number(time));
@@ -25,6 +36,6 @@ const frames = times.map((time) => {
     // three drops signs such as ":" from names; the file's own name is in the JSON
     places[gltf.parser.json.nodes[index].name ?? `node ${index}`] = new THREE.Vector3().setFromMatrixPosition(node.matrixWorld).toArray();
   });
-  return places;
+  return { places, vertices: vertices() };
 });
 console.log(JSON.stringify({ duration: clip.duration, tracks: clip.tracks.length, frames }));

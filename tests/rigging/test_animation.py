@@ -176,8 +176,9 @@ def test_the_users_own_skeleton_plays_too(tmp_path):
             assert np.degrees(np.arccos(np.clip(way_3 @ clip_3, -1, 1))) < 0.1, a
 
 
-def test_three_plays_it(tmp_path):
-    scene, rig, _ = rigged("ue5")
+@pytest.mark.parametrize("dialect", ["ue5", "mixamo"])
+def test_three_plays_it(tmp_path, dialect):
+    scene, rig, vertices_V3 = rigged(dialect)
     clip = wave()
     bake(scene, rig, clip)
     scene.file.write(tmp_path / "wave.glb")
@@ -187,7 +188,10 @@ def test_three_plays_it(tmp_path):
     for time, got in zip(times, told["frames"]):
         worlds = player.worlds(0, time)
         for number in scene.joints:
-            np.testing.assert_allclose(got[player.document["nodes"][number]["name"]], worlds[number][:3, 3], atol=1e-3)
+            np.testing.assert_allclose(got["places"][player.document["nodes"][number]["name"]], worlds[number][:3, 3], atol=1e-3)
+        np.testing.assert_allclose(got["vertices"], player.vertices(0, worlds)[::97], atol=1e-3)
+    want_V3, _ = ours(rig, vertices_V3, clip, 5)
+    np.testing.assert_allclose(np.array(told["frames"][2]["vertices"]) @ Y_UP_TO_Z_UP.T, want_V3[::97], atol=1e-3)
     assert abs(told["duration"] - 1.1) < 1e-5 and told["tracks"] == 23
 
 
