@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("geometry", "dataset", "ops", "PCT", "models", "rigging", "launch", "tests")
+ROOMS = ("geometry", "dataset", "ops", "PCT", "models", "rigging", "viewer", "launch", "tests")
 IMPORT_NAME = {"pillow": "PIL", "robust-laplacian": "robust_laplacian"}
 PIN = re.compile(r"([A-Za-z0-9_.-]+)==([0-9][^\s#]*)")
 

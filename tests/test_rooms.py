@@ -13,9 +13,10 @@ ROOMS = {  # room -> what of ours it may import, besides itself
     "PCT": ("ops",),
     "models": ("ops", "PCT", "geometry", "dataset.format"),
     "rigging": ("geometry", "dataset"),
+    "viewer": ("geometry", "dataset", "rigging"),
     "launch": ("geometry", "dataset", "rigging", "ops", "PCT", "models"),
 }
-DOORS = ("train_joint_model.py", "predict_joint_model.py", "evaluate_joint_model.py")
+DOORS = ("train_joint_model.py", "predict_joint_model.py", "evaluate_joint_model.py", "view_rig.py")
 YARDS = ("tests", "benchmarks")  # may import anything; nobody imports them
 NO_CODE = ("data", "output", "docs", "predict_joint")
 WITH_JITTOR = ("ops", "PCT", "models", "launch", "dataset/dataset.py")
