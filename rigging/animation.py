@@ -24,7 +24,7 @@ from rigging.node_tree import NodeTree
 from rigging.rig import CharacterRig
 from rigging.scene_binding import RiggedScene
 
-MAX_FRAMES = 100_000
+MAX_FRAMES, MAX_FPS = 100_000, 1000
 BANK_FPS = 10.0  # a bank says no rate; ours holds every twelfth frame of CMU's 120 a second (01_01: 230 of 2751)
 LEG_IN_METRES = 0.85  # thigh and shank of a person of 1.73 m (0.491 of the height: Drillis and Contini 1966), for clips in metres
 _LEG = ("l_upper_leg", "l_lower_leg", "l_foot"), ("r_upper_leg", "r_lower_leg", "r_foot")
@@ -34,7 +34,7 @@ _J = {name: j for j, name in enumerate(BODY_NAMES)}
 @dataclass(frozen=True, eq=False)
 class Clip:
     """A motion for any figure. rotations_TJ33: D, Y up, the T pose facing +Z. offset_T3: the hips' way since the start in lengths of
-    the leg (hip to ankle), None where the clip stays in place and the lower foot is to stay on the ground. fps > 0.
+    the leg (hip to ankle), None where the clip stays in place and the lower foot is to stay on the ground. fps: 0 < fps <= 1000.
 
     Raises: ValueError for shapes that do not fit, no frame or numbers that are not finite.
     """
@@ -50,8 +50,8 @@ class Clip:
         if self.offset_T3 is not None and np.shape(self.offset_T3) != (count, 3):
             raise ValueError(f"clip {self.name}: offset is {np.shape(self.offset_T3)}, must be {(count, 3)}")
         parts = [self.rotations_TJ33, self.fps] + ([] if self.offset_T3 is None else [self.offset_T3])
-        if not all(np.isfinite(part).all() for part in parts) or not self.fps > 0:
-            raise ValueError(f"clip {self.name}: numbers that are not finite, or a rate that is not positive")
+        if not all(np.isfinite(part).all() for part in parts) or not 0 < self.fps <= MAX_FPS:
+            raise ValueError(f"clip {self.name}: numbers that are not finite, or a rate that is not within 0 to {MAX_FPS} a second")
 
     def __len__(self) -> int:
         return len(self.rotations_TJ33)
@@ -64,18 +64,18 @@ def load_clip(path: str | Path, part: str | None = None) -> Clip:
     """
     path = Path(path)
     name = path.stem if part is None else part
-    if path.suffix.lower() == ".bvh":
-        motion = load_bvh(path, "auto")
-        return Clip(motion.rotations_TJ33, motion.offset_T3 / motion.leg if motion.leg > 0 else None, motion.fps, name)
-    members = read_npz(path)
     try:
+        if path.suffix.lower() == ".bvh":
+            motion = load_bvh(path, "auto")
+            return Clip(motion.rotations_TJ33, motion.offset_T3 / motion.leg if motion.leg > 0 else None, motion.fps, name)
+        members = read_npz(path)
         if "quat_xyzw" in members:
             return _clip_of_bank(path, members, part)
         if missing := sorted({"rot", "offset", "fps"} - set(members)):
             raise AssetError(f"{path.name}: no motion: it lacks {', '.join(missing)}")
         rotations_TJ33 = np.asarray(members["rot"], np.float64)
         gram = np.swapaxes(rotations_TJ33, -1, -2) @ rotations_TJ33
-        if not (np.abs(gram - np.eye(3)) < 1e-2).all():
+        if not (np.abs(gram - np.eye(3)) < 1e-2).all() or not (np.linalg.det(rotations_TJ33) > 0).all():
             raise AssetError(f"{path.name}: rot holds matrices that are no rotations")
         return Clip(rotations_TJ33, np.asarray(members["offset"], np.float64) / LEG_IN_METRES, float(members["fps"]), name)
     except AssetError:
@@ -195,4 +195,4 @@ def scene_to_network(scene: RiggedScene, rig: CharacterRig, tree: NodeTree) -> n
     for file_33 in (np.eye(3), Y_UP_TO_Z_UP):
         if np.allclose(place_J3 @ file_33.T, joints_J3, atol=1e-5 * np.abs(joints_J3).max()):
             return rig.to_network_33 @ file_33 @ stood_33.T
-    raise ValueError("the rig is not the one that the scene was made with: its joints stand elsewhere (a clip is baked before vrm_extension)")
+    raise ValueError("the rig is not the one that the scene was made with, or it was made a VRM before: its joints stand elsewhere")

@@ -259,6 +259,8 @@ def test_what_is_refused():
         Clip(np.zeros((0, 22, 3, 3)), None, 30.0, "empty")
     with pytest.raises(ValueError, match="not finite"):
         Clip(np.full((1, 22, 3, 3), np.nan), None, 30.0, "broken")
+    with pytest.raises(ValueError, match="within 0 to 1000 a second"):
+        Clip(np.tile(np.eye(3), (1, 22, 1, 1)), None, 0.0, "still")
     other = CharacterRig(rig.joints_J3 * 1.1, rig.parents, rig.names, rig.skin_VJ, rig.to_network_33)
     with pytest.raises(ValueError, match="not the one that the scene was made with"):
         bake(scene, other, wave())
