@@ -63,13 +63,12 @@ def local(frames_J33: np.ndarray, bone: str, child: str) -> list[float]:
 
 
 def test_unreals_signs_are_mannys():
-    # the signs that the mannequin's reference pose shows: calf_l at -X of thigh_l, lowerarm_r at -X of upperarm_r, thigh_l at -Z of pelvis
+    # where the mannequin's children lie in their parents' axes: calf_l at -X of thigh_l, lowerarm_r at -X of upperarm_r
     frames_J33 = ue5_frames(t_pose())
     assert local(frames_J33, "spine", "chest") == [1, 0, 0] and local(frames_J33, "neck", "head") == [1, 0, 0]
     assert local(frames_J33, "hips", "l_upper_leg") == [-1, 0, -1] and local(frames_J33, "hips", "r_upper_leg") == [-1, 0, 1]
     assert local(frames_J33, "l_upper_arm", "l_lower_arm") == [3, 0, 0] and local(frames_J33, "r_upper_arm", "r_lower_arm") == [-3, 0, 0]
     assert local(frames_J33, "l_upper_leg", "l_lower_leg") == [-4, 0, 0] and local(frames_J33, "r_upper_leg", "r_lower_leg") == [4, 0, 0]
-    # to the front is +Y in Unreal's left-handed axes as the mirror image of these; ball_l lies at -Y of foot_l there and here
     assert local(frames_J33, "l_foot", "l_toe_base") == [0, -2, 0] and local(frames_J33, "r_foot", "r_toe_base") == [0, 2, 0]
     assert local(frames_J33, "l_hand_ring_1", "l_hand_ring_2") == [1, 0, 0]
     assert local(frames_J33, "r_hand_ring_1", "r_hand_ring_2") == [-1, 0, 0]
