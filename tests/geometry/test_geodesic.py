@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geometry.geodesic import bridges, distances, graph, nearest_source
+from geometry.geodesic import _spanning, bridges, distances, graph, nearest_source
 from geometry.topology import pieces
 
 LINE = np.array([[0, 0, 0], [1, 0, 0], [3, 0, 0], [3, 4, 0], [9, 9, 9]], float)
@@ -71,6 +71,11 @@ def test_the_tree_takes_the_shortest_links():
     lengths = np.linalg.norm(points[found[:, 0]] - points[found[:, 1]], axis=1)
     assert len(found) == 2
     np.testing.assert_allclose(np.sort(lengths), [0.08, 0.13], atol=0.03)       # to the size of a cell
+
+
+def test_of_a_ring_of_links_the_longest_is_left_out():
+    ring = np.array([[0, 1], [1, 2], [2, 0], [0, 2]])
+    assert _spanning(ring, np.array([1.0, 3.0, 2.5, 2.0]), np.array([0, 1, 2])).tolist() == [[0, 1], [0, 2]]
 
 
 def test_the_same_bits_each_time():

@@ -95,6 +95,13 @@ def test_an_island_among_relations_stays(surface):
     assert jumps(surface, skin, (None, 0, 1)).max() == 0
 
 
+def test_relations_may_share_across_a_gap(tube, surface):
+    """A coat's inside and outside, an upper and a lower lip: near through space, far over the surface, and one limb."""
+    skin = surface.gather(tube.rig.skin_VJ)
+    sides = np.column_stack([skin[:, :1] * 0, skin[:, 1:4].sum(1), skin[:, 4:].sum(1) + skin[:, 0]])
+    assert jumps(surface, sides, (None, 0, 0)).max() == 1 and jumps(surface, sides, (None, 0, 1)).max() == 0
+
+
 def test_the_core_is_the_heaviest_part(surface):
     left, height = surface.points_U3[:, 0] < 0, surface.points_U3[:, 2]
     weight = np.where(left & (height > 0.5), 1.0, np.where(~left & (height > 0.8), 0.9, 0.1))

@@ -183,6 +183,25 @@ def test_a_step_is_undone_where_it_is_worse_and_kept_elsewhere():
     assert step.outcome == "undone" and step.before == step.after and (got == old).all()
 
 
+def test_a_speckle_is_no_region_and_a_region_knows_what_lies_beside_it():
+    surface = Surface.of(*grid(9))
+    x = surface.points_U3[:, 0]
+    skin = np.eye(4)[np.where(x < -0.3, 0, np.where(x < 0.3, 1, 2))]
+    skin[np.flatnonzero(x > 0.6)[4]] = [0, 0, 0, 1]
+    gauge = Gauge(surface, PARENTS, GapOptions())
+    region = gauge.regions(skin)
+    assert set(region) == {0, 1, 2}
+    assert gauge.beside(region, np.array([True, False, False, False])).tolist() == [True, True, False, False]
+
+
+def test_of_confetti_one_piece_is_no_small_shell():
+    bit, faces = grid(2, 0.01)
+    surface = Surface.of(np.concatenate([bit, bit + [1, 0, 0]]), np.concatenate([faces, faces + 4]))
+    skin = np.tile(np.eye(4), (2, 1))
+    got = rigid_shells(surface, skin, 0.06)
+    assert (got != skin).any(1).sum() == 4
+
+
 # ----------------------------------------------------------------------------------------------- symmetry
 
 
@@ -234,6 +253,12 @@ def test_what_is_not_symmetric_is_refused_with_its_reason():
     assert step.outcome == "skipped" and "2 of 81 points have no mirror image" in step.why
     plain = polish(vertices, faces, replace(rig, names=("a", "b", "c", "d")), WeightOptions(symmetric=True))
     assert "left and right" in {s.name: s for s in plain.steps}["symmetry"].why
+
+
+def test_one_side_is_copied_to_the_other():
+    rows = np.float32([[0.5, 0.3, 0, 0.2], [0.1, 0.9, 0, 0]])
+    assert exactly_symmetric(rows, Mirror(np.array([1, 0]), np.array([0, 2, 1, 3]))).tolist() == rows[[0, 0]][[0]].tolist() + [
+        rows[0, [0, 2, 1, 3]].tolist()]
 
 
 def test_a_pair_that_trimming_split_on_the_plane_goes():
