@@ -47,7 +47,9 @@ def add_rig(source: str | Path, rig: CharacterRig, influences: int = 4, policy: 
     with file.container.guard():
         scene = Scene(file.container)
         parts = read_parts(file.container, scene)
-        vertices_V3 = np.concatenate([part.vertices_V3 for part in parts] or [np.zeros((0, 3))])
+        vertices_V3 = np.concatenate([np.zeros((0, 3))] + [part.vertices_V3 for part in parts])
+    if not len(vertices_V3):
+        raise file.container.fail("no mesh in the scene")
     check_arguments(rig, vertices_V3, influences)
     with file.container.guard():
         blocks = _blocks(file.container, parts, vertices_V3)

@@ -42,7 +42,8 @@ class Container:
             raise AssetError(f"{self.name}: cannot be read ({error.strerror or error})") from None
         text, self.binary = self._split(data)
         self.document = self._parse(text)
-        self._check_version_and_extensions()
+        with self.guard():
+            self._check_version_and_extensions()
         self._buffers: dict[int, bytes] = {}
         self._views: dict[int, tuple[bytes, int]] = {}
 

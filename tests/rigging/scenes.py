@@ -279,3 +279,27 @@ def scattered(folder):
 
 
 ODD = (instanced, quantised, morphed, draco, meshopt, posed_rig, mixed, scattered)
+
+
+# ------------------------------------------------------------------------------------------------ spoiled scenes
+
+ODDITIES = (None, -1, 0, 1, 2, 7, 10 ** 9, 2 ** 70, 1.5, "x", "", [], {}, [0], [None], True, {"node": 0}, float("nan"), -5)
+
+
+def spoil(document: dict, rng: np.random.Generator) -> dict:
+    """A copy in which one to three values, wherever they lie, are gone or something else."""
+    document = deepcopy(document)
+    for _ in range(rng.integers(1, 4)):
+        places = list(_places(document))
+        holder, key = places[rng.integers(len(places))]
+        if rng.random() < .25:
+            del holder[key]
+        else:
+            holder[key] = deepcopy(ODDITIES[rng.integers(len(ODDITIES))])
+    return document
+
+
+def _places(value):
+    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()):
+        yield value, key
+        yield from _places(inner)

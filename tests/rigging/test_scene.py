@@ -252,6 +252,24 @@ def test_lines_are_bounded(tmp_path):
         add_rig(source, scenes.random_rig(load_asset(source)))
 
 
+@pytest.mark.parametrize("make", [make for make in scenes.ODD if make not in (scenes.draco, scenes.scattered)], ids=lambda make: make.__name__)
+def test_spoiled_files_are_rigged_or_refused(make, tmp_path):
+    """Never a Python error: an AssetError that names the file, or a ValueError where the rig no longer fits what is left."""
+    source = Container(make(tmp_path))
+    rig, rng, refused = scenes.random_rig(load_asset(source.path)), np.random.default_rng(0), 0
+    for _ in range(60):
+        path = scenes.save(tmp_path / "spoiled.glb", scenes.spoil(source.document, rng), source.binary)
+        for policy in POLICIES:
+            try:
+                add_rig(path, rig, policy=policy).file.pack()
+            except AssetError as error:
+                assert str(error).startswith("spoiled.glb: ")
+                refused += 1
+            except ValueError as error:
+                assert str(error).startswith("skin is ")
+    assert refused > 20
+
+
 def test_same_input_same_bytes(odd):
     rig = scenes.random_rig(load_asset(odd))
     assert add_rig(odd, rig).file.pack() == add_rig(odd, rig).file.pack()
