@@ -135,7 +135,8 @@ def _heaviest_first(surface: Surface, inside: np.ndarray, weight_U: np.ndarray) 
     """The connected parts of ``inside`` (over the bridged surface), the one with most weight first; ties to the smaller point."""
     _, part_P = connected_components(surface.lengths[inside][:, inside], directed=False)
     total_C = np.bincount(part_P, surface.share_U[inside] * weight_U[inside])
-    return [inside[part_P == part] for part in np.argsort(-total_C, kind="stable")]
+    by_part = np.split(inside[np.argsort(part_P, kind="stable")], np.cumsum(np.bincount(part_P))[:-1])
+    return [by_part[part] for part in np.argsort(-total_C, kind="stable")]
 
 
 def _across_gap(surface: Surface, weight_U: np.ndarray, options: GapOptions) -> np.ndarray:
@@ -162,7 +163,7 @@ def _on_islands(surface: Surface, skin_UJ: np.ndarray, joint: int, far_J: np.nda
     """(U,) 0 or 1: 1 on islands of the joint's region whose host is no relation, and on the faint weight around them."""
     weight_U = skin_UJ[:, joint]
     parts = _heaviest_first(surface, np.flatnonzero(weight_U > REGION), weight_U)
-    alien = [part for part in parts[1:] if far_J[_host(surface, skin_UJ, joint, part)]]
+    alien = [part for part, host in zip(parts[1:], _hosts(surface, skin_UJ, joint, parts[1:])) if far_J[host]]
     result_U = np.zeros(len(weight_U))
     if alien:
         alien_P = np.concatenate(alien)
@@ -171,12 +172,17 @@ def _on_islands(surface: Surface, skin_UJ: np.ndarray, joint: int, far_J: np.nda
     return result_U
 
 
-def _host(surface: Surface, skin_UJ: np.ndarray, joint: int, island: np.ndarray) -> int:
-    """The other joint with most weight on an island and its rim; the joint itself where there is no other."""
-    rim = np.setdiff1d(surface.lengths[island].indices, island)
-    total_J = skin_UJ[island].sum(0) + skin_UJ[rim].sum(0)
-    total_J[joint] = 0
-    return int(total_J.argmax()) if total_J.max() > 0 else joint
+def _hosts(surface: Surface, skin_UJ: np.ndarray, joint: int, islands: list[np.ndarray]) -> np.ndarray:
+    """The other joint with most weight on each island and its rim; the joint itself where there is no other. (C,) int64"""
+    if not islands:
+        return np.zeros(0, np.int64)
+    row = np.repeat(np.arange(len(islands)), [len(island) for island in islands])
+    member = csr_matrix((np.ones(len(row)), (row, np.concatenate(islands))), shape=(len(islands), len(skin_UJ)))
+    around = (member + member @ surface.lengths).tocsr()
+    around.data[:] = 1
+    total_CJ = around @ skin_UJ
+    total_CJ[:, joint] = 0
+    return np.where(total_CJ.max(1) > 0, total_CJ.argmax(1), joint)
 
 
 def bleed(surface: Surface, skin_UJ: np.ndarray, parents: tuple[int | None, ...], options: GapOptions = GapOptions()) -> np.ndarray:
