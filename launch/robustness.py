@@ -268,7 +268,7 @@ def card_json(readings: list[Reading], settings: dict) -> dict:
 
 def card_table(readings: list[Reading]) -> str:
     """Markdown: for each sweep a table with a column for each level."""
-    lines = []
+    lines = ["Characters: " + ", ".join(sorted({reading.figure for reading in readings})) + ".", ""]
     for sweep, rows in curves(readings):
         lines += [f"**{sweep.name}**" + (f" ({sweep.unit})" if sweep.unit else ""), "",
                   "| | " + " | ".join(level_text(row["level"]) for row in rows) + " |", "|---" * (len(rows) + 1) + "|",

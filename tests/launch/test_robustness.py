@@ -202,6 +202,7 @@ def test_curves_table_and_picture(tmp_path):
     assert sweep.name == "yaw" and [row["level"] for row in rows] == [-180, 0]
     assert rows[0]["median"] == .02 and rows[0]["mean"] == pytest.approx(.03) and rows[0]["worst"] == .06 and rows[0]["count"] == 3
     table = card_table(readings)
+    assert table.startswith("Characters: a, b, c.\n")
     assert "| | -180 | 0 |" in table and "| J2J, mean | .0300 | .0300 |" in table and "is 1.00 times that at 0." in table
     assert growth([{"level": 0, "mean": .02}, {"level": 5, "mean": .03}]) == pytest.approx(1.5)
     assert growth([{"level": "none", "mean": .02}, {"level": 5, "mean": .03}]) is None
