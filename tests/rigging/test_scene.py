@@ -141,6 +141,9 @@ def test_names_that_are_taken_get_a_namespace(tmp_path):
     assert twice.file.document["nodes"][twice.joints[0]]["name"] == "rig2:hips"
     twice.file.write(tmp_path / "twice.glb")
     assert load_asset(tmp_path / "twice.glb").joint_count == 22
+    source = scenes.scattered(tmp_path)  # only its mesh is called as our group would be
+    rigged = add_rig(source, scenes.random_rig(load_asset(source)))
+    assert [rigged.file.document["nodes"][k]["name"] for k in (rigged.root, rigged.joints[0])] == ["rig:Armature", "hips"]
 
 
 def test_every_scene_that_shows_the_figure_shows_its_joints(tmp_path):
