@@ -1,0 +1,58 @@
+"""Every breakage of broken_rigs.py is flagged on humans and mascots, with 22 and 52 joints; the good rigs they were made from do not fail.
+
+docs/quality.md has the numbers over all ground-truth rigs (benchmarks/quality.py).
+"""
+
+import importlib.util
+from functools import cache
+
+import numpy as np
+import pytest
+
+from dataset.asset import network_rotation
+from dataset.sources.mascots import generate_mascot
+from rigging.quality import assess
+from rigging.rig import CharacterRig
+from tests.rigging.broken_rigs import BROKEN, Case
+
+CHARACTERS = [("mascot", 9005, 22), ("mascot", 9002, 52), *([("human", 9004, 22)] if importlib.util.find_spec("anny") else [])]
+EXPECTED = {  # the check that must be among those that fail, where one is to be expected on any character
+    "left and right swapped": "crossed", "front and back mirrored": "backward", "joint far off": "asymmetry",
+    "two joints at one place": "short_bone", "all weights on the root": "idle_limbs", "weights shuffled": "speckled",
+    "one leg moves with the other": "wrong_side", "not a number": "not_finite", "rows sum to nine tenths": "row_sums",
+    "unweighted island": "unweighted", "negative weights": "negative", "noisy weights": "stretched",
+    "spine behind the body": "outside_count", "head moves with the hand": "idle_limbs", "knee at the ankle": "lopsided",
+    "arm in reverse order": "asymmetry", "turned by 90 degrees": "crossed", "hand bleeds onto the thigh": "astray"}
+
+
+@cache
+def case_of(kind: str, seed: int, joints: int) -> Case:
+    if kind == "mascot":
+        asset = generate_mascot(seed)
+    else:
+        from dataset.sources.humans import generate
+        asset = generate(seed)
+    asset = asset.with_joints(joints)
+    rig = CharacterRig(np.float64(asset.joints_J3), asset.parents, asset.names, asset.skin_VJ, network_rotation(asset).rotation_33)
+    return Case(asset.vertices_V3, asset.faces_F3, rig)
+
+
+def test_the_list_is_long_enough():
+    assert len(BROKEN) >= 20 and set(EXPECTED) <= set(BROKEN)
+
+
+@pytest.mark.parametrize("character", CHARACTERS, ids=str)
+def test_a_good_rig_does_not_fail(character):
+    case = case_of(*character)
+    quality = assess(case.vertices_V3, case.faces_F3, case.rig)
+    assert quality.verdict != "fail", [check.sentence for check in quality.of("fail")]
+
+
+@pytest.mark.parametrize("number, name", enumerate(BROKEN), ids=BROKEN)
+def test_a_broken_rig_is_flagged(number, name):
+    for character in (CHARACTERS[0], CHARACTERS[1 + number % (len(CHARACTERS) - 1)]):
+        case = case_of(*character)
+        failed = {check.key: check for check in assess(case.vertices_V3, case.faces_F3, BROKEN[name](case)).of("fail")}
+        assert failed, (name, character)
+        assert name not in EXPECTED or EXPECTED[name] in failed, (name, character, sorted(failed))
+        assert all(check.sentence and "{" not in check.sentence for check in failed.values())

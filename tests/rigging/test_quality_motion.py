@@ -1,0 +1,111 @@
+"""The poses bend by the angles they say, whatever the rest pose; stretch and volume by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dataset.asset import network_rotation
+from geometry.kinematics import forward_kinematics, homogeneous, rotvec_to_matrix
+from rigging.bleed import Surface
+from rigging.quality_figure import FRONT, Figure
+from rigging.quality_motion import Volume, edge_ratios, measure, pose_names, rotations
+from rigging.rig import CharacterRig
+from tests.dataset.figures import capsule_man
+from tests.rigging.test_quality_inside import CUBE_F3, CUBE_V3
+
+
+def figure_of(asset) -> Figure:
+    rig = CharacterRig(np.float64(asset.joints_J3), asset.parents, asset.names, asset.skin_VJ, network_rotation(asset).rotation_33)
+    return Figure.of(asset.vertices_V3, asset.faces_F3, rig)
+
+
+@pytest.fixture(scope="module")
+def man() -> Figure:
+    return figure_of(capsule_man(52))
+
+
+def posed_joints(figure: Figure, turn_J3: np.ndarray) -> np.ndarray:
+    local_J44 = homogeneous(np.tile(np.eye(3), (len(turn_J3), 1, 1)), figure.joints_J3)
+    return forward_kinematics(figure.bones.parents, local_J44, homogeneous(rotvec_to_matrix(turn_J3)))[:, :3, 3]
+
+
+def angle(figure: Figure, joints_J3: np.ndarray, *names: str) -> float:
+    """Degrees between bone 0-1 and bone 1-2."""
+    a, b, c = (joints_J3[figure.index[name]] for name in names)
+    first, second = (b - a) / np.linalg.norm(b - a), (c - b) / np.linalg.norm(c - b)
+    return float(np.degrees(np.arccos(np.clip(first @ second, -1, 1))))
+
+
+@pytest.mark.parametrize("side", "lr")
+def test_hinges_bend_to_their_angle_and_to_the_right_side(man, side):
+    turns = rotations(man)
+    elbow = posed_joints(man, turns["elbows bent"])
+    assert angle(man, elbow, f"{side}_upper_arm", f"{side}_lower_arm", f"{side}_hand") == pytest.approx(120)
+    assert (elbow[man.index[f"{side}_hand"]] - man.at(f"{side}_lower_arm")) @ FRONT > 0.1
+    knee = posed_joints(man, turns["knees bent"])
+    assert angle(man, knee, f"{side}_upper_leg", f"{side}_lower_leg", f"{side}_foot") == pytest.approx(100)
+    assert (knee[man.index[f"{side}_foot"]] - man.at(f"{side}_lower_leg")) @ FRONT < -0.1
+
+
+def test_an_elbow_that_is_bent_at_rest_is_bent_by_the_rest(man):
+    joints_J3 = posed_joints(man, rotations(man)["elbows bent"])
+    bent = replace(man, joints_J3=joints_J3)
+    assert np.abs(rotations(bent)["elbows bent"]).max() < 1e-6
+
+
+def test_arms_reach_up_forward_and_down_from_any_rest(man):
+    hanging = replace(man, joints_J3=posed_joints(man, rotations(man)["arms down"]))
+    for figure in (man, hanging):
+        for name, way in (("arms up", (0.3, 0, 1)), ("arms forward", (0.1, -1, 0)), ("arms down", (0.3, 0, -1))):
+            joints_J3 = posed_joints(figure, rotations(figure)[name])
+            arm = joints_J3[figure.index["l_lower_arm"]] - joints_J3[figure.index["l_upper_arm"]]
+            np.testing.assert_allclose(arm / np.linalg.norm(arm), way / np.linalg.norm(way), atol=1e-6)
+
+
+def test_both_sides_move_as_mirror_images(man):
+    mirror = list(man.bones.mirror)
+    for name, turn_J3 in rotations(man).items():
+        if name not in ("spine twisted", "head turned"):
+            joints_J3 = posed_joints(man, turn_J3)
+            np.testing.assert_allclose(joints_J3[mirror] * (-1, 1, 1), joints_J3, atol=1e-9, err_msg=name)
+
+
+def test_fingers_curl_towards_the_palm(man):
+    """The palm of a T pose looks down."""
+    joints_J3 = posed_joints(man, rotations(man)["fingers curled"])
+    for side in "lr":
+        tip = man.index[f"{side}_hand_index_3"]
+        assert joints_J3[tip, 2] < man.joints_J3[tip, 2] - 0.01
+    assert "fingers curled" not in pose_names(22)
+
+
+def test_edge_ratios_by_hand():
+    rest, posed = np.array([[0, 0, 0], [1, 0, 0], [1, 0, 0.0]]), np.array([[0, 0, 0], [3, 0, 0], [4, 0, 0.0]])
+    np.testing.assert_array_equal(edge_ratios(rest, posed, np.array([[0, 1], [0, 2], [1, 2]])), [3, 4, 1])
+
+
+def volume_of(vertices_V3, faces_F3) -> float:
+    surface = Surface.of(vertices_V3, faces_F3)
+    return Volume(Figure(surface, None, None, None, None))(surface.points_U3)
+
+
+def test_volume_of_cubes():
+    """In the box a cube's side is 2. An open one is closed from the middle of its rim; two shells add, whichever way they face."""
+    assert volume_of(CUBE_V3, CUBE_F3) == pytest.approx(8)
+    assert volume_of(CUBE_V3, CUBE_F3[2:]) == pytest.approx(8)
+    two_V3 = np.concatenate([CUBE_V3, CUBE_V3 + (3, 0, 0)])
+    assert volume_of(two_V3, np.concatenate([CUBE_F3, CUBE_F3[:, ::-1] + 8])) == pytest.approx(2 * 8 / 4 ** 3)
+
+
+def test_a_rigid_figure_is_not_strained(man):
+    """Every weight on one joint: nothing stretches, nothing loses volume."""
+    stiff = replace(man, skin_UJ=np.eye(52)[np.full(len(man.skin_UJ), man.index["hips"])])
+    for pose in measure(stiff):
+        assert pose.stretched == pose.squeezed == 0 and pose.volume == pytest.approx(0, abs=1e-9)
+
+
+def test_a_torn_figure_is(man):
+    """Each point follows a joint drawn at random."""
+    torn = replace(man, skin_UJ=np.eye(52)[np.random.default_rng(0).integers(0, 52, len(man.skin_UJ))])
+    assert max(pose.stretched for pose in measure(torn)) > 0.2
