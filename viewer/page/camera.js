@@ -8,8 +8,9 @@ export function multiply(a, b) {
   return out;
 }
 
+// angle: of the shorter side of the picture
 function perspective(angle, aspect, near, far) {
-  const f = 1 / Math.tan(angle / 2), out = new Float32Array(16);
+  const f = Math.min(1, aspect) / Math.tan(angle / 2), out = new Float32Array(16);
   out[0] = f / aspect; out[5] = f; out[10] = (far + near) / (near - far); out[11] = -1; out[14] = 2 * far * near / (near - far);
   return out;
 }
@@ -34,7 +35,10 @@ export class Camera {
   matrix(aspect) {
     const { right, up, back } = this.axes(), eye = this.eye();
     const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2], view = new Float32Array(16);
-    [right, up, back].forEach((axis, row) => { for (let k = 0; k < 3; k++) view[4 * k + row] = axis[k]; view[12 + row] = -dot(axis, eye); });
+    [right, up, back].forEach((axis, row) => {
+      for (let k = 0; k < 3; k++) view[4 * k + row] = axis[k];
+      view[12 + row] = -dot(axis, eye);
+    });
     view[15] = 1;
     return multiply(perspective(0.65, aspect, this.distance / 100, this.distance + 20 * this.size), view);
   }

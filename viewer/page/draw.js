@@ -55,13 +55,14 @@ vec3 heat(float w) {     // none: grey blue; then blue, cyan, yellow, red
 }
 
 void main() {
-  vec3 base = colours == 1 ? heat(vHeat) : colours == 2 ? vRegion : vec3(0.78, 0.75, 0.71);
+  vec3 base = colours == 1 ? heat(vHeat) : colours == 2 ? vRegion : vec3(0.82, 0.77, 0.70);
   float light = 1.0;
   if (lit) {
     vec3 n = normalize(vNormal + 1e-9), toEye = normalize(eye - vPlace);
-    if (dot(n, toEye) < 0.0) n = -n;
+    vec3 face = cross(dFdx(vPlace), dFdy(vPlace));      // of the triangle itself: which side is seen, whatever its winding
+    if (dot(n, face) * dot(face, toEye) < 0.0) n = -n;
     vec3 key = normalize(toEye + vec3(0.25, 0.0, 0.75));
-    light = 0.34 + 0.14 * n.z + 0.56 * max(dot(n, key), 0.0);
+    light = 0.40 + 0.13 * n.z + 0.52 * max(dot(n, key), 0.0);
   }
   colour = vec4(base * light, 1.0);
 }`;

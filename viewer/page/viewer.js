@@ -16,8 +16,8 @@ const json = async (url, options) => (await ask(url, options)).json();
 const bytes = async (url, options) => (await ask(url, options)).arrayBuffer();
 
 function unpack(buffer) {
-  const head = new DataView(buffer).getUint32(0, true), about = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, head)));
-  const arrays = {};
+  const head = new DataView(buffer).getUint32(0, true), arrays = {};
+  const about = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, head)));
   for (const [name, { type, start, count }] of Object.entries(about.arrays)) arrays[name] = new ARRAYS[type](buffer, 4 + head + start, count);
   return { about, arrays };
 }
@@ -89,8 +89,9 @@ async function weights() {
 
 async function add(file) {
   const suffix = file.name.toLowerCase().match(/\.[^.]*$/)?.[0] ?? "";
-  if (!state.limits.suffixes.includes(suffix)) throw new Error(`${file.name}: not read here. Supported: ${state.limits.suffixes.join(" ")}`);
-  if (file.size > state.limits.mostBytes) throw new Error(`${file.name}: more than ${state.limits.mostBytes / 2 ** 20} MB`);
+  const { suffixes, mostBytes } = state.limits;
+  if (!suffixes.includes(suffix)) throw new Error(`${file.name}: not read here. Supported: ${suffixes.join(" ")}`);
+  if (file.size > mostBytes) throw new Error(`${file.name}: more than ${mostBytes / 2 ** 20} MB`);
   say(`${file.name}: sending`);
   const { job } = await json(`/api/upload?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
   const bar = by("progress");
