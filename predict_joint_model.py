@@ -15,6 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from dataset.format import DIALECTS
 from launch.door import enter, natural, positive
 from launch.ranks import Ranks
 
@@ -38,9 +39,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--one_pass", action="store_true",
                         help="do not look for the hands first: twice as fast, fewer points on the fingers")
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
-    parser.add_argument("--dialect", choices=("contest", "mixamo", "vrm"), default="contest", help="bone names in rigged.glb")
-    parser.add_argument("--influences", type=int, choices=range(1, 9), default=4, metavar="1-8",
-                        help="most weights that a vertex keeps in rigged.glb (default: %(default)s)")
+    add_wishes(parser.add_argument_group("how the rig is handed out (docs/skeletons.md, docs/weights.md)"))
     parser.add_argument("--strict", action="store_true", help="exit with 3 when a rig is expected to be off by more than "
                         f"{ACCEPTED_CM:g} cm a joint (of a figure of 170 cm)")
     args = parser.parse_args(argv)
@@ -48,7 +47,24 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error("name what to rig: --input FILE_OR_FOLDER ... or --data_root DIR --data_list LIST")
     if args.data_root and not args.data_list:
         parser.error("--data_root needs --data_list")
+    if args.clip and not args.animate:
+        parser.error("--clip needs --animate BANK.npz")
     return args
+
+
+def add_wishes(group) -> None:
+    group.add_argument("--dialect", choices=DIALECTS, default="contest",
+                       help="names, tree and bone axes of rigged.glb; vrm writes a VRM 1.0 avatar, rigged.vrm (default: %(default)s)")
+    group.add_argument("--hands", choices=("full", "mitten", "none"), default="full",
+                       help="fingers of their own, one bone for all but the thumb, or none (default: %(default)s)")
+    group.add_argument("--rig", choices=("replace", "keep-skeleton"), default="replace",
+                       help="a file that has a rig gets another, or new weights for its own bones (default: %(default)s)")
+    group.add_argument("--influences", type=int, choices=range(1, 9), default=4, metavar="1-8",
+                       help="most weights that a vertex keeps in rigged.glb (default: %(default)s)")
+    group.add_argument("--symmetric", action="store_true", help="a mesh that is its own mirror image gets such weights, exactly")
+    group.add_argument("--animate", type=Path, metavar="CLIP",
+                       help="bake a motion into rigged.glb: a .bvh, or an .npz with one clip or a bank of them")
+    group.add_argument("--clip", metavar="NAME", help="which clip of the bank that --animate names")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,10 +79,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from launch.batch_predict import BatchOptions, gather_inputs, predict_files, table  # these need Jittor, which main has started
+    from launch.delivery import Delivery
     from launch.predictor import Predictor, PredictorOptions
+    from rigging.animation import load_clip
+    clip = load_clip(args.animate, args.clip) if args.animate else None
+    wishes = Delivery(args.dialect, args.hands, args.influences, args.rig, args.symmetric, clip)
     predictor = Predictor(args.checkpoint, PredictorOptions(args.joints, args.seed, args.looks, not args.one_pass))
     name = args.name or args.checkpoint.resolve().name
-    options = BatchOptions(args.output, name, args.up, args.dialect, args.influences, args.batch_size, sys.stderr.isatty())
+    options = BatchOptions(args.output, name, args.up, wishes, args.batch_size, sys.stderr.isatty())
     files, missing = gather_inputs(args.input, args.data_root, args.data_list)
     outcomes = predict_files(predictor, files, options, missing, args.ranks)
     if outcomes is None:

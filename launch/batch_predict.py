@@ -1,9 +1,9 @@
 """Rig many files: one folder each, complete or absent, and a summary that names what failed and why.
 
     <output>/<run>/<cls>/<id>/predict_skeleton.npy      joints (J, 3)          the contest's layout, in the unit box, Z up
-                              predict_skin.npy          weights (V, J)         original vertex order
+                              predict_skin.npy          weights (V, J)         as the network says, original vertex order
                               transformed_vertices.npy  vertices (V, 3)
-                              rigged.glb                meshes only: in the file's own frame
+                              rigged.glb | rigged.vrm   meshes only: the file's own scene with the rig in it, polished weights
                               preview.png  report.json
     <output>/<run>/summary.json                         there when the batch came to its end
 
@@ -31,6 +31,7 @@ from dataset.exporter import sweep_leftovers, write_atomically
 from dataset.sources.files import GLTF, expand_inputs, load_asset
 from dataset.sources.gltf_container import Container
 from dataset.sources.npz import load_npz
+from launch.delivery import Delivery
 from launch.predictor import Predictor, geometry_only
 from launch.ranks import Ranks
 from launch.rig_folder import Making, as_json, standing, write_rig
@@ -45,14 +46,12 @@ class BatchOptions:
     """Where results go and how files are read.
 
     output: parent folder; run: its subfolder. read_ahead: files loaded at a time while the network works.
-    up: "y", "z" or "auto" (what the file says). dialect: bone names of the GLB, a key of dataset.format.DIALECTS.
-    influences: the most that a vertex keeps in rigged.glb, 1-8; predict_skin.npy keeps all.
+    up: "y", "z" or "auto" (what the file says). wishes: how the rig is handed out.
     """
     output: Path
     run: str
     up: str = "auto"
-    dialect: str = "contest"
-    influences: int = 4
+    wishes: Delivery = Delivery()
     read_ahead: int = 4
     show_progress: bool = True
 
@@ -168,10 +167,10 @@ def _rig_all(predictor: Predictor, tasks: list[Task], run_folder: Path, options:
 
 def _rig_one(predictor: Predictor, task: Task, loaded: Loaded, run_folder: Path, options: BatchOptions) -> Outcome:
     try:
-        making = Making(task.path.name, options.run, predictor.options.seed, predictor.options.looks, options.dialect,
-                        options.influences, loaded.made_from)
+        making = Making(task.path.name, options.run, predictor.options.seed, predictor.options.looks, loaded.made_from)
         rig = predictor.predict(loaded.asset)
-        return rigged(task, write_rig(run_folder / task.folder, geometry_only(loaded.asset), rig, making))
+        asset = geometry_only(loaded.asset)
+        return rigged(task, write_rig(run_folder / task.folder, task.path, asset, rig, making, options.wishes))
     except Exception as error:  # one bad asset never stops the others
         return Outcome(task.path.name, reason=reason_of(error))
 
@@ -216,8 +215,7 @@ def _sweep(tasks: list[Task], run_folder: Path) -> None:
 
 def common_digest(predictor: Predictor, options: BatchOptions) -> str:
     """Of all that the rigs of a batch have in common: checkpoint, options and program."""
-    return digest_of(predictor.fingerprint, repr(predictor.options), options.run, options.up, options.dialect, str(options.influences),
-                     _code_digest())
+    return digest_of(predictor.fingerprint, repr(predictor.options), options.run, options.up, options.wishes.digest(), _code_digest())
 
 
 @cache

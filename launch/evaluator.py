@@ -19,7 +19,7 @@ from geometry.kinematics import rotation_uniform
 from geometry.similarity import Similarity
 from launch.batch_predict import reason_of
 from launch.predictor import box_similarity, content_number
-from launch.rig_folder import CM_PER_BOX
+from launch.rig_result import CM_PER_BOX
 from launch.systems import BoxRig, System
 from models import metrics
 

@@ -27,8 +27,8 @@ from geometry.normals import normalize, vertex_normals
 from geometry.similarity import Similarity, fit_box
 from launch.build import build_model
 from launch.checkpoint import check_keys, load_model
-from launch.orientation import angle_of, find_upright
-from launch.rig_folder import CM_PER_BOX, RigResult
+from launch.orientation import find_upright
+from launch.rig_result import CM_PER_BOX, RigResult
 from launch.runtime import compile_note
 
 DEFAULT_POINTS = 1024     # N where the checkpoint's config does not say
@@ -98,7 +98,7 @@ class Predictor:
         expected_J = self._expected_errors(looks)
         rig = RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3, expected_J),
                         np.float32(box_joints_J3), boxed.vertices_V3, to_box, expected_J,
-                        0.0 if to_stand is None else float(np.degrees(angle_of(to_stand.rotation_33))))
+                        np.eye(3) if to_stand is None else to_stand.rotation_33)
         return check_rig(rig, asset.source)
 
     def _to_stand(self, boxed: Asset, first: Sample) -> Similarity | None:

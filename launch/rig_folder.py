@@ -3,48 +3,21 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from dataset.asset import Asset, network_rotation
 from dataset.exporter import replace_folder, save_contest
-from dataset.format import DIALECTS, skeleton
+from dataset.format import skeleton
 from dataset.preview import draw_preview
-from geometry.similarity import Similarity
-from rigging.scene_fresh import write_glb
+from launch.delivery import Delivered, Delivery, deliver
+from launch.rig_result import CM_PER_BOX, RigResult
 
 OUTSIDE = 0.01            # box units beyond the mesh's bounding box before a joint counts as outside
 ASYMMETRY = 1.15          # a left bone this much longer than its right one is worth a word
 DOUBT = 0.5               # confidence under which a joint is named
-CM_PER_BOX = 85.0         # a figure whose longest side (2 box units) is 170 cm
 INFLUENCE = 1e-3          # weights below it do not count as an influence
 REPORT = "report.json"
-
-
-class RigResult(NamedTuple):
-    """A rig in the user's frame and vertex order, and the same in the unit box of the contest's layout.
-
-    joints_J3, box_joints_J3, box_vertices_V3, skin_VJ: float32. skin_VJ: >= 0, rows sum to 1 within 1e-6.
-    confidence_J: in (0, 1], see launch/predictor.py; None where there is nothing to tell it from. to_box: user's frame -> box.
-    expected_error_J: mean distance from the truth that the network expects of each joint, box units; None where it does not say.
-    turned: degrees that the figure was turned by to stand upright before it was rigged.
-    """
-    joints_J3: np.ndarray
-    parents: tuple[int | None, ...]
-    names: tuple[str, ...]
-    skin_VJ: np.ndarray
-    confidence_J: np.ndarray | None
-    box_joints_J3: np.ndarray
-    box_vertices_V3: np.ndarray
-    to_box: Similarity
-    expected_error_J: np.ndarray | None = None
-    turned: float = 0.0
-
-    @property
-    def expected_error_cm(self) -> float | None:
-        """Mean over the joints, for a figure whose longest side is 170 cm."""
-        return None if self.expected_error_J is None else round(float(self.expected_error_J.mean()) * CM_PER_BOX, 2)
 
 
 @dataclass(frozen=True)
@@ -54,32 +27,32 @@ class Making:
     run: str
     seed: int
     looks: int
-    dialect: str
-    influences: int
     made_from: str
 
 
-def write_rig(folder: Path, asset: Asset, rig: RigResult, making: Making) -> dict:
-    """Make the folder, complete or not at all; an older one is replaced. Returns its report."""
-    report = make_report(asset, rig, making)
+def write_rig(folder: Path, source: Path, asset: Asset, rig: RigResult, making: Making, wishes: Delivery) -> dict:
+    """Make the folder, complete or not at all; an older one is replaced. asset: as read from source. Returns its report.
+
+    Raises: AssetError or ValueError where the file and the rig do not go together; then nothing is written.
+    """
+    delivered = deliver(source, asset, rig, wishes)
+    report = make_report(asset, rig, making, wishes, delivered)
 
     def fill(fresh: Path) -> None:
-        _write_files(fresh, asset, rig, making)
+        _write_files(fresh, asset, rig, wishes, delivered)
         report["files"] = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
         (fresh / REPORT).write_bytes(as_json(report))
     replace_folder(folder, fill, sweep=False)
     return report
 
 
-def _write_files(folder: Path, asset: Asset, rig: RigResult, making: Making) -> None:
+def _write_files(folder: Path, asset: Asset, rig: RigResult, wishes: Delivery, delivered: Delivered) -> None:
     save_contest(folder, rig.box_joints_J3, rig.skin_VJ, rig.box_vertices_V3)
-    if asset.has_faces:
-        names = tuple(DIALECTS[making.dialect][name] for name in rig.names)
-        write_glb(folder / "rigged.glb", asset.vertices_V3, asset.faces_F3, asset.normals_V3, rig.joints_J3, rig.parents, names,
-                  rig.skin_VJ, asset.up, making.influences)
+    if delivered.scene is not None:
+        delivered.scene.file.write(folder / ("rigged.vrm" if wishes.dialect == "vrm" else "rigged.glb"))
     turn = network_rotation(asset)  # so that the figure's front is drawn as the front, whatever the file's custom
     draw_preview(folder / "preview.png", turn.apply(asset.vertices_V3), asset.faces_F3 if asset.has_faces else None,
-                 turn.apply(rig.joints_J3), rig.parents, "z", skin_VJ=rig.skin_VJ)
+                 turn.apply(rig.joints_J3), rig.parents, "z", skin_VJ=delivered.rig.skin_VJ)
 
 
 def standing(folder: Path, made_from: str) -> dict | None:
@@ -94,23 +67,38 @@ def standing(folder: Path, made_from: str) -> dict | None:
     return report if whole and report["files"] else None
 
 
-def make_report(asset: Asset, rig: RigResult, making: Making) -> dict:
+def make_report(asset: Asset, rig: RigResult, making: Making, wishes: Delivery, delivered: Delivered) -> dict:
     """What was predicted, as plain data; the same input gives the same bytes."""
-    influences_V = (rig.skin_VJ > INFLUENCE).sum(1)
+    influences_V = (delivered.rig.skin_VJ > INFLUENCE).sum(1)
+    return {"input": making.input, "run": making.run, "up": asset.up, "seed": making.seed, "looks": making.looks,
+            "vertices": len(asset.vertices_V3), "faces": len(asset.faces_F3) if asset.has_faces else 0, "joint_count": len(rig.names),
+            "dialect": wishes.dialect, "hands": wishes.hands, "rig": wishes.policy,
+            "expected_error_cm": rig.expected_error_cm, "turned_upright_degrees": round(rig.turned, 1),
+            "influences": {"mean": round(float(influences_V.mean()), 3), "max": int(influences_V.max())},
+            "warnings": warnings_of(rig), "notes": delivered.notes, "weights": [rounded(step.as_dict()) for step in delivered.steps],
+            "joints": joint_rows(rig), "made_from": making.made_from}
+
+
+def joint_rows(rig: RigResult) -> list[dict]:
+    """A row a joint: name, parent, position, and how sure the network is of it, None where it does not say."""
     doubts = [None] * len(rig.names) if rig.confidence_J is None else [round(float(c), 4) for c in rig.confidence_J]
     errors = ([None] * len(rig.names) if rig.expected_error_J is None
               else [round(float(e) * CM_PER_BOX, 2) for e in rig.expected_error_J])
-    joints = [{"name": name, "parent": parent, "position": [round(float(x), 6) for x in position], "confidence": doubt,
-               "expected_error_cm": error}
-              for name, parent, position, doubt, error in zip(rig.names, rig.parents, rig.joints_J3, doubts, errors)]
-    return {"input": making.input, "run": making.run, "up": asset.up, "seed": making.seed, "looks": making.looks,
-            "vertices": len(asset.vertices_V3), "faces": len(asset.faces_F3) if asset.has_faces else 0, "joint_count": len(joints),
-            "expected_error_cm": rig.expected_error_cm, "turned_upright_degrees": round(rig.turned, 1),
-            "influences": {"mean": round(float(influences_V.mean()), 3), "max": int(influences_V.max())},
-            "warnings": warnings_of(rig, influences_V, making.influences), "joints": joints, "made_from": making.made_from}
+    return [{"name": name, "parent": parent, "position": [round(float(x), 6) for x in position], "confidence": doubt,
+             "expected_error_cm": error}
+            for name, parent, position, doubt, error in zip(rig.names, rig.parents, rig.joints_J3, doubts, errors)]
 
 
-def warnings_of(rig: RigResult, influences_V: np.ndarray, kept: int) -> list[str]:
+def rounded(data):
+    """Plain data with its floats at six digits, so that a report reads well."""
+    if isinstance(data, dict):
+        return {key: rounded(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [rounded(value) for value in data]
+    return float(f"{data:.6g}") if isinstance(data, float) else data
+
+
+def warnings_of(rig: RigResult) -> list[str]:
     """Plain sentences about what an animator should look at."""
     low_3, high_3 = rig.box_vertices_V3.min(0) - OUTSIDE, rig.box_vertices_V3.max(0) + OUTSIDE
     outside_J = ((rig.box_joints_J3 < low_3) | (rig.box_joints_J3 > high_3)).any(1)
@@ -122,10 +110,6 @@ def warnings_of(rig: RigResult, influences_V: np.ndarray, kept: int) -> list[str
     uneven_J = uneven_bones(rig)
     if uneven_J.any():
         out.append(f"left and right bones differ by more than {ASYMMETRY - 1:.0%}, to: {_names(rig, uneven_J)}")
-    crowded = int((influences_V > kept).sum())
-    if crowded:
-        out.append(f"{crowded} of {len(influences_V)} vertices have more than {kept} influences; "
-                   f"rigged.glb keeps the strongest {kept}")
     return out
 
 

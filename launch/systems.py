@@ -17,7 +17,7 @@ from dataset.format import skeleton
 from geometry.similarity import Similarity
 from launch.batch_predict import safe_name
 from launch.predictor import MIRROR, Predictor, box_similarity
-from launch.rig_folder import RigResult
+from launch.rig_result import RigResult
 from models import metrics
 
 MATCH = 1e-3  # box units: what should be a similarity of the same points must be one up to this

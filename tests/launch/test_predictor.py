@@ -16,7 +16,7 @@ from geometry.similarity import Similarity
 from launch.checkpoint import load_model
 from launch.predictor import (Predictor, PredictorOptions, Queries, box_similarity, check_rig, confidence, content_number,
                               distinct_rows, fill, fingerprint, unit_rows, with_normals)
-from launch.rig_folder import RigResult
+from launch.rig_result import RigResult
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
 
