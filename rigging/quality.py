@@ -11,7 +11,7 @@ import numpy as np
 
 from rigging import quality_joints, quality_motion, quality_weights
 from rigging.bleed import bleed
-from rigging.quality_figure import CM, Figure
+from rigging.quality_figure import CM, Figure, contest_rig
 from rigging.quality_limits import LIMITS
 from rigging.quality_motion import Motion
 from rigging.rig import CharacterRig
@@ -76,7 +76,7 @@ def assess(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterR
         skipped.append("Some weights are not numbers: nothing that needs weights was measured.")
     elif figure.has_surface:
         poses = quality_motion.measure(figure)
-        found |= _weights(figure, np.asarray(rig.skin_VJ)) | _motion(poses)
+        found |= _weights(figure, contest_rig(rig).skin_VJ) | _motion(poses)
         if len(figure.surface.points_U3) > MOST_BLED:
             skipped.append(f"More than {MOST_BLED:,} points: bleed was not measured.")
         else:

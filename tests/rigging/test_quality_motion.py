@@ -15,9 +15,12 @@ from tests.dataset.figures import capsule_man
 from tests.rigging.test_quality_inside import CUBE_F3, CUBE_V3
 
 
+def rig_of(asset) -> CharacterRig:
+    return CharacterRig(np.float64(asset.joints_J3), asset.parents, asset.names, asset.skin_VJ, network_rotation(asset).rotation_33)
+
+
 def figure_of(asset) -> Figure:
-    rig = CharacterRig(np.float64(asset.joints_J3), asset.parents, asset.names, asset.skin_VJ, network_rotation(asset).rotation_33)
-    return Figure.of(asset.vertices_V3, asset.faces_F3, rig)
+    return Figure.of(asset.vertices_V3, asset.faces_F3, rig_of(asset))
 
 
 @pytest.fixture(scope="module")
