@@ -107,7 +107,8 @@ def _skeleton(figure: Figure) -> dict[str, Found]:
     short = {name: float(x) for name, x in zip(figure.bones.names, length_J) if np.isfinite(x)}
     found = {"short_bone": (min(short.values()), short)}
     for key, values_J in (("asymmetry", _body(quality_joints.asymmetry(figure))),
-                          ("lopsided", quality_joints.lopsided(figure)), ("crossed", quality_joints.crossed(figure)),
+                          ("lopsided", quality_joints.lopsided(figure)), ("kinks", quality_joints.kinks(figure)),
+                          ("crossed", quality_joints.crossed(figure)),
                           ("backward", quality_joints.backward(figure)), ("upside_down", quality_joints.upside_down(figure)),
                           ("knees_behind", quality_joints.knees_behind(figure))):
         found[key] = _worst(figure, values_J)

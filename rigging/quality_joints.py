@@ -10,6 +10,7 @@ from rigging.quality_inside import surface_distance, winding_numbers
 
 INSIDE = 0.3        # turns of the surface around a joint, either way: holes and open clothes leave less than one
 OUTSIDE = 2.0       # cm that a joint may be outside before it counts as outside
+TRUNK = ("hips", "spine", "chest", "upper_chest", "neck", "head")
 TRUNK_PAIRS = ("shoulder", "upper_arm", "upper_leg")     # pairs that no pose can cross
 
 
@@ -41,6 +42,15 @@ def lopsided(figure: Figure) -> np.ndarray:
             j, k = figure.index[f"{side}_{middle}"], figure.index[f"{side}_{end}"]
             long, short = max(length_J[j], length_J[k]), min(length_J[j], length_J[k])
             result_J[j] = long / short if short > 0 else np.inf
+    return result_J
+
+
+def kinks(figure: Figure) -> np.ndarray:
+    """(J,) of the joints of the trunk between hips and head: degrees between the bone that ends there and the next one."""
+    result_J = np.full(len(figure.bones.names), np.nan)
+    for below, middle, above in zip(TRUNK, TRUNK[1:], TRUNK[2:]):
+        turn = cosine(figure.at(middle) - figure.at(below), figure.at(above) - figure.at(middle))
+        result_J[figure.index[middle]] = np.degrees(np.arccos(np.clip(turn, -1, 1)))
     return result_J
 
 

@@ -42,7 +42,7 @@ def shown(value: float, unit: str) -> str:
 LIMITS = {
     "not_finite": Limit(
         "Weights are numbers", "", 0, 0, "Every weight is a number.",
-        "{value} vertices have weights that are not numbers. No program will load this rig; make the weights again."),
+        "Vertices whose weights are not numbers: {value}. No program will load this rig; make the weights again."),
     "negative": Limit(
         "No negative weights", "", 1e-6, 1e-3, "No weight is negative.",
         "Weights go down to minus {value}. Such vertices move against their joints; make the weights again."),
@@ -51,7 +51,7 @@ LIMITS = {
         "The weights of a vertex miss one by {value}. Such vertices lag behind or shrink; normalise the weights."),
     "unweighted": Limit(
         "Every vertex has weights", "", 0, 0, "Every vertex has weights.",
-        "{value} vertices have no weights at all and will stay behind when the figure moves."),
+        "Vertices without any weight: {value}. They stay behind when the figure moves."),
     "torn": Limit(
         "Seams stay closed", "%", 0.01, 0.05, "Vertices at one place have the same weights.",
         "{value} of the vertices have other weights than their twins at the same place. Seams will open there."),
@@ -64,6 +64,9 @@ LIMITS = {
     "lopsided": Limit(
         "Elbows and knees are half-way", "times", 2.5, 5.0, "Elbows and knees are near the middle of their limbs.",
         "One part of a limb is {value} as long as the other. Look at: {where}."),
+    "kinks": Limit(
+        "The spine is smooth", "degrees", 55, 65, "From hips to head no joint turns by more than {value}.",
+        "Between hips and head the bones turn by {value} at one joint: a joint is off the line of the spine. Look at: {where}."),
     "crossed": Limit(
         "Left is left", "", -0.7, -0.3, "The joints called left are on the figure's left.",
         "Joints called left are not to the figure's left (cosine {value}, should be near -1). Sides may be swapped, or the figure turned. "
@@ -82,7 +85,7 @@ LIMITS = {
         "A joint is {value} outside the mesh. Look at: {where}."),
     "outside_count": Limit(
         "Few joints are outside", "", 0, 2, "No joint is more than 2 cm outside the mesh.",
-        "{value} joints are more than 2 cm outside the mesh. The skeleton may be shifted, turned or of another size. Look at: {where}."),
+        "Joints more than 2 cm outside the mesh: {value}. The skeleton may be shifted, turned or of another size. Look at: {where}."),
     "misfit": Limit(
         "Skeleton fits the weights", "radii", 0.6, 0.72, "Joints are where the mesh bends.",
         "Half of all joints are more than {value} of their limbs away from where the weights bend the mesh. The skeleton does not fit."),
@@ -91,13 +94,13 @@ LIMITS = {
         "A joint is {value} of its limb away from the border of what it moves: the mesh will bend elsewhere than the bone. "
         "Look at: {where}."),
     "unused": Limit(
-        "Each joint moves something", "", 2, 8, "Joints have weights.",
-        "{value} joints of the body move nothing. Look at: {where}."),
+        "Each joint moves something", "", 2, 8, "Nearly every joint of the body has weights.",
+        "Joints of the body that move nothing: {value}. Look at: {where}."),
     "idle_limbs": Limit(
         "No limb is dead", "", 0, 0, "Head, arms and legs all have weights.",
-        "{value} joints that a figure needs move nothing. Look at: {where}."),
+        "Joints that a figure needs and that move nothing: {value}. Look at: {where}."),
     "astray": Limit(
-        "Weights are near their bones", "%", 0.28, 0.35, "Joints move what is near their bones.",
+        "Weights are near their bones", "%", 0.25, 0.3, "Joints move what is near their bones.",
         "{value} of a joint's weight lies far from its bones and near others'. Look at: {where}."),
     "wrong_side": Limit(
         "Weights are on their side", "%", 0.15, 0.3, "Weights are on the side of their joints.",

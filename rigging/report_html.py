@@ -39,7 +39,7 @@ figure{margin:0;background:var(--paper);border:1px solid var(--line);border-radi
 figure img{display:block;margin:0 auto;max-width:100%;height:auto}
 figcaption{font-size:13px;padding:4px 8px 8px;overflow-wrap:anywhere}
 figcaption small{color:var(--soft);display:block}
-.grid{display:grid;gap:10px;grid-template-columns:repeat(auto-fill,minmax(168px,1fr))}
+.grid{display:grid;gap:10px;grid-template-columns:repeat(auto-fill,minmax(160px,1fr))}
 .pair{display:flex;gap:10px;flex-wrap:wrap}.pair figure{flex:1 1 auto}
 table{border-collapse:collapse;width:100%;font-size:14px;margin-top:8px}
 th{text-align:left;color:var(--soft);font-weight:500;border-bottom:1px solid var(--line);padding:4px 10px 4px 0}
@@ -47,6 +47,9 @@ td{border-bottom:1px solid var(--line);padding:6px 10px 6px 0;vertical-align:top
 td.number,th.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .key{display:inline-block;width:120px;height:10px;border-radius:5px;vertical-align:middle;margin:0 6px;
 background:linear-gradient(90deg,#ced3dc,#f4d98a,#ee8a3c,#b01c2e)}
+ul.joints{columns:3 220px;column-gap:32px;margin:8px 0 0;padding:0;list-style:none;font-size:14px}
+ul.joints li{display:flex;justify-content:space-between;gap:10px;border-bottom:1px solid var(--line);padding:3px 0;break-inside:avoid}
+ul.joints span{overflow-wrap:anywhere}ul.joints b{font-weight:500;white-space:nowrap;font-variant-numeric:tabular-nums}
 @media print{main{max-width:none}figure,tr{break-inside:avoid}}
 """
 
@@ -78,14 +81,15 @@ def _summary(title: str, quality: Quality, warnings: Sequence[str]) -> str:
                        for verdict, words in (("fail", "failed"), ("warn", "to look at"), ("pass", "passed")))
     points = [f'<li class="{check.verdict}"><b>{_text(check.title)}.</b> {_text(check.sentence)}</li>' for check in found]
     points += [f'<li class="warn">{_text(sentence)}</li>' for sentence in (*warnings, *quality.skipped)]
+    said = "The checks passed. Read the notes below." if quality.verdict == "pass" and points else SUMMARIES[quality.verdict]
     listed = f'<ul class="points">{"".join(points)}</ul>' if points else ""
     return (f'<h1>{_text(title)}</h1><div class="summary">{_badge(quality.verdict, "big")}<div>'
-            f"<strong>{SUMMARIES[quality.verdict]}</strong><br>{len(quality.checks)} checks: {counts}.</div></div>{listed}")
+            f"<strong>{said}</strong><br>{len(quality.checks)} checks: {counts}.</div></div>{listed}")
 
 
-def _image(picture: Picture, detail: str = "") -> str:
+def _image(picture: Picture, details: Sequence[str] = ()) -> str:
     data = base64.b64encode(picture.jpeg).decode("ascii")
-    small = f"<small>{_text(detail)}</small>" if detail else ""
+    small = "".join(f"<small>{_text(detail)}</small>" for detail in details)
     return (f'<figure><img src="data:image/jpeg;base64,{data}" width="{picture.width}" height="{picture.height}" '
             f'alt="{_text(picture.caption)}"><figcaption>{_text(picture.caption)}{small}</figcaption></figure>\n')
 
@@ -113,9 +117,9 @@ def _check_row(check: Check) -> str:
 
 
 def _poses(quality: Quality, pictures: Sequence[Picture]) -> str:
-    measured = {pose.name: f"stretched {100 * pose.stretched:.1f} %, squeezed {100 * pose.squeezed:.1f} %, "
-                f"volume {100 * pose.volume:+.1f} %" for pose in quality.poses}
-    inside = "".join(_image(picture, measured.get(picture.caption, "")) for picture in pictures)
+    measured = {pose.name: (f"edges {100 * pose.stretched:.1f} % long, {100 * pose.squeezed:.1f} % short",
+                            f"volume {100 * pose.volume:+.1f} %") for pose in quality.poses}
+    inside = "".join(_image(picture, measured.get(picture.caption, ())) for picture in pictures)
     return _section("Range of motion", "Red: edges longer than twice or shorter than 0.4 times their length at rest.",
                     inside and f'<div class="grid">{inside}</div>')
 
@@ -127,11 +131,10 @@ def _heat(pictures: Sequence[Picture]) -> str:
 
 def _joints(joints: Sequence[Mapping]) -> str:
     known = [joint for joint in joints if joint.get("expected_error_cm") is not None]
-    rows = "".join(f'<tr><td>{_text(joint["name"])}</td><td class="number">{float(joint["expected_error_cm"]):.1f} cm</td></tr>'
+    rows = "".join(f'<li><span>{_text(joint["name"])}</span><b>{float(joint["expected_error_cm"]):.1f} cm</b></li>\n'
                    for joint in sorted(known, key=lambda joint: -float(joint["expected_error_cm"])))
-    table = f'<table><tr><th>Joint</th><th class="number">Expected error</th></tr>{rows}</table>'
     return _section("Expected error of each joint", "How far off the network expects to be, in centimetres of a person of 170 cm; "
-                    "the least certain first.", rows and table)
+                    "the least certain first.", rows and f'<ul class="joints">{rows}</ul>')
 
 
 def _steps(steps: Sequence[Mapping]) -> str:

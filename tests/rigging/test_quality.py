@@ -155,6 +155,16 @@ def test_sides_front_and_up_turn_with_the_figure(man):
     assert np.nanmax(quality_joints.upside_down(man)) < -0.9 < 0.9 < np.nanmin(quality_joints.upside_down(on_its_head))
 
 
+def test_a_kink_by_hand(man):
+    """The chest moved back by as much as it is above the spine: the spine's bone turns by 45 degrees there."""
+    joints_J3 = man.joints_J3.copy()
+    rise = (man.at("chest") - man.at("spine"))[2]
+    joints_J3[man.index["chest"]] += (0, rise, 0)
+    assert np.nanmax(quality_joints.kinks(man)) == pytest.approx(0, abs=1e-3)
+    kinks_J = quality_joints.kinks(replace(man, joints_J3=joints_J3))
+    assert kinks_J[man.index["spine"]] == pytest.approx(45) and np.isnan(kinks_J[man.index["head"]])
+
+
 def test_a_knee_behind_its_line_by_hand(man):
     joints_J3 = man.joints_J3.copy()
     hip, ankle = man.at("l_upper_leg"), man.at("l_foot")
