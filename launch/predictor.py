@@ -25,9 +25,11 @@ from dataset.format import BODY_NAMES, skeleton
 from dataset.sampler import Sample, Sampler, Surface, blend
 from geometry.normals import normalize, vertex_normals
 from geometry.similarity import Similarity, fit_box
+from geometry.topology import welded
 from launch.build import build_model
 from launch.checkpoint import check_keys, load_model
 from launch.orientation import find_upright
+from launch.reliability import bound_90, read_calibration
 from launch.rig_result import CM_PER_BOX, RigResult
 from launch.runtime import compile_note
 
@@ -64,6 +66,7 @@ class Predictor:
         self.model.eval()
         self.options = options
         self.fingerprint = fingerprint(params, config)
+        self.calibration = read_calibration(checkpoint_folder, self.fingerprint)
         self.has_looked = False
         self.points = config.get("data", {}).get("points", DEFAULT_POINTS)
         self.expects_errors = getattr(self.model.cfg, "confidence", False)  # the PCT baseline does not know the word
@@ -91,15 +94,18 @@ class Predictor:
             looks = [Look.at(self.model, sample, mirrored=bool(r % 2))
                      for r, sample in enumerate(self._samples(seen, first, queries, rng))]
             skin_VJ = self._skin(looks, queries)
-        joints_RJ3 = np.stack([look.joints_J3() for look in looks])[:, :self.joint_count]
-        box_joints_J3, bones = joints_RJ3.mean(0), skeleton(self.joint_count)
-        if to_stand is not None:
-            box_joints_J3 = to_stand.undo(box_joints_J3)
-        expected_J = self._expected_errors(looks)
-        rig = RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3, expected_J),
-                        np.float32(box_joints_J3), boxed.vertices_V3, to_box, expected_J,
-                        np.eye(3) if to_stand is None else to_stand.rotation_33)
-        return check_rig(rig, asset.source)
+        return check_rig(self._result(looks, skin_VJ, boxed, to_box, to_stand or Similarity.identity()), asset.source)
+
+    def _result(self, looks: list["Look"], skin_VJ: np.ndarray, boxed: Asset, to_box: Similarity, to_stand: Similarity) -> RigResult:
+        """What the looks say together, carried back from the figure that stands to the user's frame."""
+        bones = skeleton(self.joint_count)
+        joints_RJ3, initial_RJ3 = (np.stack([look.joints_J3(name) for look in looks])[:, :self.joint_count]
+                                   for name in ("joints_BJ3", "initial_BJ3"))
+        box_joints_J3, expected_J = to_stand.undo(joints_RJ3.mean(0)), self._expected_errors(looks, to_stand.scale)
+        bound_J = None if expected_J is None else bound_90(expected_J, self.calibration)
+        return RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3, expected_J),
+                         np.float32(box_joints_J3), boxed.vertices_V3, to_box, expected_J, bound_J,
+                         np.float32(to_stand.undo(initial_RJ3.mean(0))), to_stand.rotation_33)
 
     def _to_stand(self, boxed: Asset, first: Sample) -> Similarity | None:
         """Box -> the box of the same figure standing upright; None where it does, or where the network has no opinion."""
@@ -111,11 +117,11 @@ class Predictor:
         turn = Similarity(turn_33)
         return turn.then(fit_box(turn.apply(boxed.vertices_V3)))
 
-    def _expected_errors(self, looks: list["Look"]) -> np.ndarray | None:
-        """(J,) float64, box units: the looks' mean, which the mean of their joints should not exceed."""
+    def _expected_errors(self, looks: list["Look"], scale: float) -> np.ndarray | None:
+        """(J,) float64, box units: the looks' mean, which the mean of their joints should not exceed. scale: of the box they saw."""
         if not self.expects_errors:
             return None
-        return np.mean([look.expected_error_J() for look in looks], axis=0)[:self.joint_count]
+        return np.mean([look.expected_error_J() for look in looks], axis=0)[:self.joint_count] / scale
 
     def predict_batch(self, assets: list[Asset]) -> list[RigResult]:
         """One rig per asset, each the same to the last bit as `predict` gives alone.
@@ -165,9 +171,9 @@ class Look(NamedTuple):
     def at(model, sample: Sample, mirrored: bool = False) -> "Look":
         return Look(model, model.encode(*to_network(moved(sample, MIRROR) if mirrored else sample)), mirrored)
 
-    def joints_J3(self) -> np.ndarray:
-        """(J, 3) float64, box units."""
-        joints_J3 = self._sides_back(np.float64(self.encoding.joints_BJ3.numpy()[0]), axis=0)
+    def joints_J3(self, name: str = "joints_BJ3") -> np.ndarray:
+        """(J, 3) float64, box units: the encoding's joints of that name."""
+        joints_J3 = self._sides_back(np.float64(getattr(self.encoding, name).numpy()[0]), axis=0)
         return MIRROR.apply(joints_J3) if self.mirrored else joints_J3
 
     def expected_error_J(self) -> np.ndarray:
@@ -246,12 +252,12 @@ class Queries(NamedTuple):
 
     @staticmethod
     def of(boxed: Asset) -> "Queries":
-        points_U3, place_V = distinct_rows(boxed.vertices_V3)
+        points_U3, place_V = welded(boxed.vertices_V3)
         normals_V3 = np.zeros_like(boxed.vertices_V3) if boxed.normals_V3 is None else boxed.normals_V3
         sum_U3 = np.stack([np.bincount(place_V, normals_V3[:, axis], len(points_U3)) for axis in range(3)], axis=1)
         length_U1 = np.linalg.norm(sum_U3, axis=1, keepdims=True)
         normals_U3 = np.where(length_U1 > 1e-6, sum_U3 / np.maximum(length_U1, 1e-6), 0)
-        return Queries(points_U3, np.float32(normals_U3), place_V)
+        return Queries(np.float32(points_U3), np.float32(normals_U3), place_V)
 
     def pieces(self, size: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """(chunk of U, vertices, their rows in the chunk): every vertex once, `size` queries at a time."""
@@ -260,20 +266,6 @@ class Queries(NamedTuple):
         for start in range(0, len(self.points_U3), size):
             first, end = np.searchsorted(place_V, (start, start + size))
             yield slice(start, start + size), order_V[first:end], place_V[first:end] - start
-
-
-def distinct_rows(points_V3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """np.unique(points_V3, axis=0, return_inverse=True) by three sorts of numbers instead of one of records: several times faster.
-
-    Equal rows: the first in the file stands for all.
-    """
-    order_V = np.lexsort(points_V3.T[::-1])
-    sorted_V3 = points_V3[order_V]
-    new_V = np.ones(len(points_V3), bool)
-    new_V[1:] = (sorted_V3[1:] != sorted_V3[:-1]).any(1)
-    place_V = np.empty(len(points_V3), np.int64)
-    place_V[order_V] = np.cumsum(new_V) - 1
-    return sorted_V3[new_V], place_V
 
 
 def geometry_only(asset: Asset) -> Asset:
@@ -301,8 +293,11 @@ def box_similarity(asset: Asset) -> Similarity:
 
 
 def content_number(asset: Asset) -> int:
-    """A number of the geometry alone: 8 bytes of the SHA-256 of its vertices and faces."""
-    digest = hashlib.sha256(np.ascontiguousarray(asset.vertices_V3, "<f4").tobytes())
+    """A number of the mesh's connections and size, not of where it stands or in which units: 8 bytes of a SHA-256.
+
+    So the same figure in metres or inches gets the same points, and the same rig up to rounding.
+    """
+    digest = hashlib.sha256(str(len(asset.vertices_V3)).encode())
     if asset.faces_F3 is not None:
         digest.update(np.ascontiguousarray(asset.faces_F3, "<i8").tobytes())
     return int.from_bytes(digest.digest()[:8], "little")

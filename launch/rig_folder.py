@@ -84,9 +84,10 @@ def joint_rows(rig: RigResult) -> list[dict]:
     doubts = [None] * len(rig.names) if rig.confidence_J is None else [round(float(c), 4) for c in rig.confidence_J]
     errors = ([None] * len(rig.names) if rig.expected_error_J is None
               else [round(float(e) * CM_PER_BOX, 2) for e in rig.expected_error_J])
+    bounds = [None] * len(rig.names) if rig.error_bound_J is None else [round(float(e) * CM_PER_BOX, 2) for e in rig.error_bound_J]
     return [{"name": name, "parent": parent, "position": [round(float(x), 6) for x in position], "confidence": doubt,
-             "expected_error_cm": error}
-            for name, parent, position, doubt, error in zip(rig.names, rig.parents, rig.joints_J3, doubts, errors)]
+             "expected_error_cm": error, "error_bound_90_cm": bound}
+            for name, parent, position, doubt, error, bound in zip(rig.names, rig.parents, rig.joints_J3, doubts, errors, bounds)]
 
 
 def rounded(data):

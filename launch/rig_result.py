@@ -17,6 +17,8 @@ class RigResult(NamedTuple):
     joints_J3, box_joints_J3, box_vertices_V3, skin_VJ: float32. skin_VJ: >= 0, rows sum to 1 within 1e-6.
     confidence_J: in (0, 1], see launch/predictor.py; None where there is nothing to tell it from. to_box: user's frame -> box.
     expected_error_J: mean distance from the truth that the network expects of each joint, box units; None where it does not say.
+    box_initial_J3: float32, the joints before the network refined them.
+    error_bound_J: what nine of ten true errors stay below, box units.
     stand_33: rotation of the network's frame after which the figure stood upright, to be rigged.
     """
     joints_J3: np.ndarray
@@ -28,6 +30,8 @@ class RigResult(NamedTuple):
     box_vertices_V3: np.ndarray
     to_box: Similarity
     expected_error_J: np.ndarray | None = None
+    error_bound_J: np.ndarray | None = None
+    box_initial_J3: np.ndarray | None = None
     stand_33: np.ndarray = _EYE_33
 
     @property

@@ -1,23 +1,20 @@
 """What can be measured: anything that answers an asset with a BoxRig.
 
 A checkpoint (FromPredictor), a folder of predictions (FromFolder), or the mean skeleton (MeanSkeleton).
-Letters: J joints, V vertices, R looks.
+Letters: J joints, V vertices.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from dataset.asset import Asset, AssetError
-from dataset.format import skeleton
 from geometry.similarity import Similarity
 from launch.batch_predict import safe_name
-from launch.predictor import MIRROR, Predictor, box_similarity
-from launch.rig_result import RigResult
+from launch.predictor import Predictor, box_similarity
 from models import metrics
 
 MATCH = 1e-3  # box units: what should be a similarity of the same points must be one up to this
@@ -42,43 +39,8 @@ class FromPredictor:
         self.predictor = predictor
 
     def __call__(self, asset: Asset) -> BoxRig:
-        with recorded(self.predictor.model) as encodings:
-            rig = self.predictor.predict(asset)
-        initial_J3 = initial_joints(encodings[-self.predictor.options.looks:], rig)
-        return BoxRig(rig.box_joints_J3, rig.skin_VJ, initial_J3, rig.expected_error_J)
-
-
-@contextmanager
-def recorded(model) -> Iterator[list]:
-    """All encodings that the network makes meanwhile, in order."""
-    encodings, encode = [], model.encode
-
-    def listening(*cloud):
-        encodings.append(encode(*cloud))
-        return encodings[-1]
-    model.encode = listening
-    try:
-        yield encodings
-    finally:
-        del model.encode  # what it hid is the class's own
-
-
-def initial_joints(encodings: list, rig: RigResult) -> np.ndarray | None:
-    """(J, 3) in the asset's box: the mean of what the looks began with, every second of them seen in a mirror.
-
-    The looks may have been made of a figure stood upright; the same mean of their refined joints is the rig's own, which tells the
-    turn back. None where it is not, as when the rig was made in another way.
-    """
-    initial_J3, refined_J3 = (_mean_of_looks([getattr(code, name).numpy()[0] for code in encodings])[:len(rig.box_joints_J3)]
-                              for name in ("initial_BJ3", "joints_BJ3"))
-    back = align(refined_J3, rig.box_joints_J3)
-    return back.apply(initial_J3) if np.abs(back.apply(refined_J3) - rig.box_joints_J3).max() < MATCH else None
-
-
-def _mean_of_looks(joints_RJ3: list[np.ndarray]) -> np.ndarray:
-    order = list(skeleton(len(joints_RJ3[0])).mirror)
-    return np.mean([MIRROR.apply(np.float64(joints_J3)[order]) if r % 2 else np.float64(joints_J3)
-                    for r, joints_J3 in enumerate(joints_RJ3)], axis=0)
+        rig = self.predictor.predict(asset)
+        return BoxRig(rig.box_joints_J3, rig.skin_VJ, rig.box_initial_J3, rig.expected_error_J)
 
 
 class FromFolder:

@@ -2,8 +2,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,7 +16,7 @@ from launch.evaluator import (EvalOptions, Results, as_json, as_table, as_varian
                               known_joints, summarise)
 from launch.plots import plot_evaluation
 from launch.predictor import Predictor, PredictorOptions, box_similarity
-from launch.systems import BoxRig, FromFolder, FromPredictor, MeanSkeleton, align, initial_joints
+from launch.systems import BoxRig, FromFolder, FromPredictor, MeanSkeleton, align
 from models import metrics
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
@@ -302,25 +300,7 @@ def test_initial_joints_of_a_network_that_does_not_refine_are_its_joints(tmp_pat
     for asset in (MAN, as_variant(MAN, "rotated", 3)):
         rig = system(asset)
         np.testing.assert_allclose(rig.initial_J3, rig.joints_J3, atol=1e-5)
-        assert "encode" not in vars(system.predictor.model)
     np.testing.assert_allclose(at_count(rig, 22).initial_J3, rig.joints_J3[:22], atol=1e-5)
-
-
-def test_initial_joints_of_another_way_of_rigging_are_not_told():
-    """What the looks say is believed only where their refined joints are the rig's."""
-    rng = np.random.default_rng(0)
-    code = SimpleNamespace(initial_BJ3=Answer(rng.normal(size=(1, 22, 3))), joints_BJ3=Answer(rng.normal(size=(1, 22, 3))))
-    turn = Similarity(rotation_uniform(rng), 1.3, rng.normal(size=3))
-    found_J3 = initial_joints([code], SimpleNamespace(box_joints_J3=turn.apply(code.joints_BJ3.numpy()[0])))
-    np.testing.assert_allclose(found_J3, turn.apply(code.initial_BJ3.numpy()[0]), atol=1e-9)
-    assert initial_joints([code], SimpleNamespace(box_joints_J3=rng.normal(size=(22, 3)))) is None
-
-
-class Answer(NamedTuple):
-    array: np.ndarray
-
-    def numpy(self) -> np.ndarray:
-        return self.array
 
 
 def test_fingers_by_hand():

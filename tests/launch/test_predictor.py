@@ -15,7 +15,7 @@ from geometry.kinematics import rotation_uniform
 from geometry.similarity import Similarity
 from launch.checkpoint import load_model
 from launch.predictor import (Predictor, PredictorOptions, Queries, box_similarity, check_rig, confidence, content_number,
-                              distinct_rows, fill, fingerprint, unit_rows, with_normals)
+                              fill, fingerprint, unit_rows, with_normals)
 from launch.rig_result import RigResult
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
@@ -90,8 +90,7 @@ def test_up_axis_is_turned_and_turned_back():
     np.testing.assert_allclose(to_box.undo(to_box.apply(head)), head, atol=1e-6)
 
 
-def test_joints_follow_scale_and_place(predictor, monkeypatch):
-    monkeypatch.setattr(module, "content_number", lambda asset: 7)  # the same points are drawn
+def test_joints_follow_scale_and_place(predictor):
     move = Similarity(scale=40.0, centre_3=np.array([1.0, -2.0, 3.0]))
     still, moved = predictor.predict(MAN), predictor.predict(MAN.to_frame(move))
     np.testing.assert_allclose(moved.joints_J3, move.apply(still.joints_J3), atol=40 * 2e-3)
@@ -99,8 +98,7 @@ def test_joints_follow_scale_and_place(predictor, monkeypatch):
     assert abs(moved.skin_VJ - still.skin_VJ).mean() < 1e-4
 
 
-def test_a_power_of_two_changes_no_bit(predictor, monkeypatch):
-    monkeypatch.setattr(module, "content_number", lambda asset: 7)
+def test_a_power_of_two_changes_no_bit(predictor):
     still, moved = predictor.predict(MAN), predictor.predict(MAN.to_frame(Similarity(scale=4.0)))
     assert moved.skin_VJ.tobytes() == still.skin_VJ.tobytes() and moved.joints_J3.tobytes() == (4 * still.joints_J3).tobytes()
 
@@ -122,12 +120,11 @@ def test_seed_and_content_decide(checkpoint, predictor):
     assert same(predictor.predict(renamed), predictor.predict(MAN))
 
 
-def test_content_number_feels_vertices_and_faces():
-    moved = MAN.vertices_V3.copy()
-    moved[3, 1] += 1e-4
-    numbers = {content_number(asset) for asset in (MAN, replace(MAN, vertices_V3=moved), replace(MAN, faces_F3=MAN.faces_F3[1:]),
-                                                   replace(MAN, faces_F3=None))}
+def test_content_number_feels_count_and_faces_and_not_the_place():
+    more = replace(MAN, vertices_V3=np.concatenate([MAN.vertices_V3, MAN.vertices_V3[:1]]))
+    numbers = {content_number(asset) for asset in (MAN, more, replace(MAN, faces_F3=MAN.faces_F3[1:]), replace(MAN, faces_F3=None))}
     assert len(numbers) == 4
+    assert content_number(replace(MAN, vertices_V3=MAN.vertices_V3 * 100 + 3)) == content_number(MAN)
 
 
 def test_chunks_do_not_matter(checkpoint, predictor):
@@ -262,15 +259,6 @@ def test_draw_is_what_the_sampler_draws():
     wanted = sampler(asset, np.random.default_rng(3))
     got = module.draw(sampler, asset, module.Surface.of(asset), np.random.default_rng(3))
     assert got.points_N3.tobytes() == wanted.points_N3.tobytes() and got.normals_N3.tobytes() == wanted.normals_N3.tobytes()
-
-
-def test_distinct_rows_are_those_of_numpy():
-    rows_V3 = np.random.default_rng(0).integers(-2, 2, (200, 3)).astype("float32")
-    points_U3, place_V = distinct_rows(rows_V3)
-    wanted_U3, wanted_V = np.unique(rows_V3, axis=0, return_inverse=True)
-    assert points_U3.tolist() == wanted_U3.tolist() and place_V.tolist() == wanted_V.ravel().tolist()
-    points_U3, place_V = distinct_rows(np.array([[0, 0, 1], [-0.0, 0, 1]], "float32"))
-    assert points_U3.tolist() == [[0, 0, 1]] and place_V.tolist() == [0, 0]  # zero has one place, whatever its sign
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
