@@ -103,7 +103,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get("Host") not in self.server.hosts:
             raise Refused(HTTPStatus.FORBIDDEN, f"this page is {self.server.address} and answers to no other name")
         origin = self.headers.get("Origin")
-        if origin is not None and origin.removeprefix("http://") not in self.server.hosts:
+        foreign = origin is not None and origin.removeprefix("http://") not in self.server.hosts
+        # what is asked for without an Origin (a picture's address, say) is told by this word; a link may lead to the page, not to its data
+        embedded = self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and self.path.startswith("/api/")
+        if foreign or embedded:
             raise Refused(HTTPStatus.FORBIDDEN, "another site's page may not use this one")
 
     def _page(self) -> tuple[str, bytes]:

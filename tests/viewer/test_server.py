@@ -57,11 +57,17 @@ def test_only_loopback_is_bound(server):
 @pytest.mark.parametrize("headers, status", [
     ({}, 200), ({"Host": "localhost:{port}"}, 200), ({"Host": "evil.example:{port}"}, 403), ({"Host": "127.0.0.1"}, 403),
     ({"Origin": "http://127.0.0.1:{port}"}, 200), ({"Origin": "http://localhost:{port}"}, 200), ({"Origin": "null"}, 403),
-    ({"Origin": "http://evil.example"}, 403), ({"Origin": "http://127.0.0.1:1"}, 403), ({"Origin": "https://127.0.0.1:{port}"}, 403)])
+    ({"Origin": "http://evil.example"}, 403), ({"Origin": "http://127.0.0.1:1"}, 403), ({"Origin": "https://127.0.0.1:{port}"}, 403),
+    ({"Sec-Fetch-Site": "same-origin"}, 200), ({"Sec-Fetch-Site": "none"}, 200), ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ({"Sec-Fetch-Site": "same-site"}, 403)])
 def test_only_its_own_page_is_answered(server, headers, status):
     headers = {key: value.format(port=server.server_port) for key, value in headers.items()}
     assert ask(server, "/api/list", **headers)[0] == status
     assert ask(server, "/api/pose?id=0", b"{}", **headers)[0] == status
+
+
+def test_a_link_may_lead_to_the_page(server):
+    assert ask(server, "/", **{"Sec-Fetch-Site": "cross-site"})[0] == 200
 
 
 def test_the_page_loads_nothing_from_elsewhere(server):

@@ -2,7 +2,11 @@
 import { COLOURS, Stage } from "./draw.js";
 
 const by = (id) => document.getElementById(id);
-const stage = new Stage(by("stage"));
+let stage;
+try { stage = new Stage(by("stage")); } catch (error) {
+  say(error.message, true);
+  throw error;
+}
 const state = { id: null, about: null, pose: {}, clip: null, playing: false, limits: {} };
 const ARRAYS = { float32: Float32Array, uint32: Uint32Array, uint16: Uint16Array, uint8: Uint8Array };
 window.transrefiner = { stage, state };     // to look at from the browser's console
