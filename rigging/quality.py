@@ -50,11 +50,16 @@ class Quality:
         return tuple(check for check in self.checks if check.verdict == verdict)
 
     def as_dict(self) -> dict:
-        """For report.json: numbers rounded to what they mean, a value that is not finite as None."""
-        checks = [{**asdict(check), "value": round(check.value, 4) if np.isfinite(check.value) else None, "where": list(check.where)}
-                  for check in self.checks]
-        poses = [{name: x if isinstance(x, str) else round(x, 4) for name, x in pose._asdict().items()} for pose in self.poses]
+        """For report.json: four decimals (tiny limits as they are); a number that is not finite, which JSON does not have, as None."""
+        checks = [{name: _plain(x) for name, x in asdict(check).items()} for check in self.checks]
+        poses = [{name: _plain(x) for name, x in pose._asdict().items()} for pose in self.poses]
         return {"verdict": self.verdict, "checks": checks, "poses": poses, "skipped": list(self.skipped)}
+
+
+def _plain(x: object) -> object:
+    if isinstance(x, float):
+        return (x if abs(x) < 1e-3 else round(x, 4)) if np.isfinite(x) else None
+    return list(x) if isinstance(x, tuple) else x
 
 
 def assess(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterRig,

@@ -27,6 +27,7 @@ LIGHT = (-0.4, 0.5, 0.8)                # right, up, towards the eye
 QUALITY = 85                            # of the JPEG
 MOST_FACES = 12_000                     # drawn; a denser mesh is thinned by merging points of a grid
 GRID = 110                              # cells along the longest side of that grid
+DOT = 0.008                             # size of a cloud's points, box units
 TILE, MAIN = 220, 460                   # pixels: height and width of a tile, height of the large picture
 HEAT_JOINTS = ("hips", "spine", "chest", "upper_chest", "neck", "head", "l_shoulder", "l_upper_arm", "l_lower_arm", "l_hand",
                "r_upper_arm", "r_hand", "l_upper_leg", "l_lower_leg", "l_foot", "r_upper_leg", "r_lower_leg", "r_foot")
@@ -48,14 +49,12 @@ class Pictures(NamedTuple):
 
 
 def draw(figure: Figure, heat_joints: tuple[str, ...] = HEAT_JOINTS) -> Pictures:
-    """Nothing but the skeleton where there are no faces. Raises: ValueError when weights are not finite."""
-    if not figure.has_surface:
-        return Pictures((), (), ())
-    if not np.isfinite(figure.skin_UJ).all():
-        raise ValueError("weights that are not finite cannot be drawn")
-    mesh = thinned(figure)
-    return Pictures(tuple(_with_skeleton(figure, mesh, degrees, name) for degrees, name in ((0, "front"), (-90, "from the left"))),
-                    _heat(figure, mesh, heat_joints), _poses(figure, mesh))
+    """A cloud is drawn as small squares, without heat and poses; so is nothing of weights that are not numbers."""
+    mesh = thinned(figure) if figure.has_surface else _dotted(figure)
+    skeleton = tuple(_with_skeleton(figure, mesh, degrees, name) for degrees, name in ((0, "front"), (-90, "from the left")))
+    if not figure.has_surface or not np.isfinite(figure.skin_UJ).all():
+        return Pictures(skeleton, (), ())
+    return Pictures(skeleton, _heat(figure, mesh, heat_joints), _poses(figure, mesh))
 
 
 class Mesh(NamedTuple):
@@ -77,6 +76,14 @@ def thinned(figure: Figure, most: int = MOST_FACES) -> Mesh:
     faces_F3 = cell_U.reshape(-1)[surface.faces_F3]
     a, b, c = faces_F3.T
     return Mesh(surface.points_U3[first_C], faces_F3[(a != b) & (b != c) & (c != a)], figure.skin_UJ[first_C])
+
+
+def _dotted(figure: Figure) -> Mesh:
+    """Each point of a cloud as three small triangles at right angles to each other, of which any view sees one; at most MOST_FACES."""
+    points_U3 = figure.surface.points_U3[::-(-3 * len(figure.surface.points_U3) // MOST_FACES)]
+    corner_T33 = DOT * np.stack([np.roll([[-0.87, -0.5, 0], [0.87, -0.5, 0], [0, 1, 0]], k, axis=1) for k in range(3)])
+    corners_P3 = (points_U3[:, None, None] + corner_T33).reshape(-1, 3)
+    return Mesh(corners_P3, np.arange(len(corners_P3)).reshape(-1, 3), np.zeros((len(corners_P3), 0)))
 
 
 # ----------------------------------------------------------------------------------------------- views and shading

@@ -131,8 +131,11 @@ def test_a_dense_mesh_is_thinned_and_keeps_its_outline(case):
     assert thinned(figure).points_U3 is figure.surface.points_U3
 
 
-def test_weights_that_are_no_numbers_are_not_drawn(case):
+def test_clouds_and_weights_that_are_no_numbers_show_the_skeleton_only(case):
     skin_VJ = case.skin()
     skin_VJ[0, 0] = np.nan
-    with pytest.raises(ValueError, match="not finite"):
-        draw(Figure.of(case.vertices_V3, case.faces_F3, case.weighted(skin_VJ)))
+    for faces_F3, rig in ((case.faces_F3, case.weighted(skin_VJ)), (None, case.rig)):
+        drawn = draw(Figure.of(case.vertices_V3, faces_F3, rig))
+        assert (len(drawn.skeleton), drawn.heat, drawn.poses) == (2, (), ())
+        picture = np.asarray(Image.open(io.BytesIO(drawn.skeleton[0].jpeg))).astype(int)
+        assert (np.abs(picture - PAPER).max(-1) > 20).mean() > 0.05     # something grey is there beside the bones
