@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMON = ("data.humans=1200", "data.mascots=800", "data.rest_share=0.35", "optim.warmup=100")
+COMMON = ("data.humans=2400", "data.mascots=1600", "data.queries=256", "data.rest_share=0.35", "optim.warmup=100")
 REFERENCE = "reference"
 CHANGES = {  # name -> what it sets; the reference first, then by part of the network, data and training
     REFERENCE: (),
@@ -35,7 +35,7 @@ CHANGES = {  # name -> what it sets; the reference first, then by part of the ne
     "turned figures teach joints (no canonicalisation)": ("network.confidence=False",),
     "no mascots": ("data.mascots=0",),
     "no real clothed characters": ("data.extra_share=0.01",),
-    "512 points": ("data.points=512", "data.queries=256"),
+    "512 points": ("data.points=512",),
     "2048 points": ("data.points=2048",),
     "no average of weights": ("optim.ema=0.0",),
     "the PCT baseline": ("model='pct'",),

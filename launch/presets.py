@@ -56,13 +56,14 @@ def tiny(joints: int = 52) -> TrainConfig:
 
 def small(joints: int = 52) -> TrainConfig:
     """Trains on two CPU cores in hours."""
-    return TrainConfig(network=JointModelConfig(joint_count=joints, confidence=True), pct=pct_model.small(joints))
+    network = JointModelConfig(joint_count=joints, confidence=True, refine_rounds=2, fine_neighbours=48)
+    return TrainConfig(network=network, pct=pct_model.small(joints))
 
 
 def base(joints: int = 52) -> TrainConfig:
     """For one GPU: twice the width, four levels, 2048 points."""
     network = JointModelConfig(
-        joint_count=joints, confidence=True, refine_depth=3, token_width=256, token_neighbours=32,
+        joint_count=joints, confidence=True, refine_depth=3, refine_rounds=2, token_width=256, token_neighbours=32, fine_neighbours=64,
         backbone=BackboneConfig(octaves=8, widths=(96, 192, 384, 512), depths=(2, 3, 3), neighbours=24, head_width=32,
                                 global_width=512),
         decoder=SkinDecoderConfig(local_neighbours=16, width=96, pair_width=32))
