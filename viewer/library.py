@@ -11,15 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.asset import Asset, AssetError, check
-from dataset.format import skeleton
+from dataset.asset import Asset, AssetError, check, merge_fingers
+from dataset.format import FULL_NAMES, skeleton
 from dataset.sources.files import expand_inputs, load_asset
 from rigging.animation import Clip, load_clip
 from viewer.character import NETWORK, Character, thinned
 
 KEPT = 4                  # characters held in memory, the last looked at
-RIG, CLOUD, SKIN = "rigged.glb", "predict_skeleton.npy", "predict_skin.npy"     # of a folder that predict_joint_model.py made
-VERTICES = "transformed_vertices.npy"
+# of a folder that predict_joint_model.py made
+RIGS, CLOUD = ("rigged.glb", "rigged.vrm"), "predict_skeleton.npy"
+SKIN, VERTICES = "predict_skin.npy", "transformed_vertices.npy"
 MOTION = (".bvh", ".npz")
 
 
@@ -90,7 +91,7 @@ def _at(items: list, number: int):
 
 
 def entries_of(path: Path) -> list[Entry]:
-    """One for a file; for a folder, one for every rig that predict_joint_model.py left in it and every other character.
+    """One for a file; for a folder, one for every rig that predict_joint_model.py left in it and for every other character.
 
     Raises: AssetError for what does not exist or holds nothing.
     """
@@ -98,7 +99,7 @@ def entries_of(path: Path) -> list[Entry]:
         expand_inputs([path])   # says what is wrong with it
         return [Entry(_name(path), "", path)]
     files = expand_inputs([path])
-    rigs = {file.parent for file in files if file.name == RIG}
+    rigs = {file.parent for file in files if file.name in RIGS}
     chosen = [file for file in files if not (file.suffix == ".npy" and (file.name != CLOUD or file.parent in rigs))]
     if not chosen:
         raise AssetError(f"{path}: holds no character; name a .glb file or a folder of predict_joint/")
@@ -106,7 +107,7 @@ def entries_of(path: Path) -> list[Entry]:
 
 
 def _name(file: Path) -> str:
-    return file.parent.name if file.name in (RIG, CLOUD) and file.parent.name else file.name
+    return file.parent.name if file.name in (*RIGS, CLOUD) and file.parent.name else file.name
 
 
 def load_entry(entry: Entry) -> Character:
@@ -116,9 +117,13 @@ def load_entry(entry: Entry) -> Character:
     if entry.path.name == CLOUD:
         return Character.of(_predicted_cloud(entry.path.parent))
     asset, said = load_asset(entry.path), entry.path.parent / SKIN
-    if entry.path.name != RIG or asset.skin_VJ is None or not _inside(said):
+    if entry.path.name not in RIGS or asset.skin_VJ is None or not _inside(said):
         return Character.of(asset)
-    return Character.of(asset, unit_rows(_array(said), said.name, asset.skin_VJ.shape))
+    network_VJ, rows = _array(said), len(asset.vertices_V3)
+    if network_VJ.shape not in ((rows, asset.joint_count), (rows, len(FULL_NAMES))):
+        return Character.of(asset)      # the file has fewer joints or other vertices than the network was shown
+    network_VJ = unit_rows(network_VJ, said.name, network_VJ.shape)
+    return Character.of(asset, merge_fingers(network_VJ) if network_VJ.shape[1] > asset.joint_count else network_VJ)
 
 
 def _inside(file: Path) -> bool:

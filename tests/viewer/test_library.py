@@ -43,6 +43,24 @@ def test_a_predicted_folder_gives_its_rigs(run):
     np.testing.assert_allclose(library.skin(0, NETWORK), MAN.skin_VJ, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["rigged.glb", "rigged.vrm"])
+def test_a_rig_without_the_networks_fingers(run, name):
+    """Fingers were predicted and left out of the file: their weights are the hands'."""
+    anna = run / "other" / "anna"
+    (anna / "rigged.glb").rename(anna / name)
+    full_VJ = np.zeros((len(MAN.vertices_V3), 52), np.float32)
+    full_VJ[:, 22] = 1      # a left thumb
+    np.save(anna / "predict_skin.npy", full_VJ)
+    library = Library([run])
+    assert names(library) == ["anna", "ben", "cloud"]
+    assert (library.skin(0, NETWORK)[:, MAN.names.index("l_hand")] == 1).all()
+
+
+def test_network_weights_of_another_mesh_are_left_out(run):
+    np.save(run / "other" / "anna" / "predict_skin.npy", MAN.skin_VJ[:-1])
+    assert Library([run]).character(0).kinds == [IN_FILE, SMOOTHED]
+
+
 def test_files_by_themselves(tmp_path):
     library = Library([glb(tmp_path / "hero.glb")])
     assert names(library) == ["hero.glb"] and library.character(0).kinds == [IN_FILE, SMOOTHED]
