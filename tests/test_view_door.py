@@ -13,6 +13,7 @@ import pytest
 import view_rig as door
 from tests.dataset.figures import capsule_man
 from tests.launch.random_checkpoint import save_random
+from tests.launch.test_setup import machine  # noqa: F401  a fixture
 from tests.viewer.test_library import glb
 
 ROOT = Path(door.__file__).parent
@@ -88,3 +89,12 @@ def test_the_network_is_read_once_and_says_what_it_does(place):
     assert words == ["loading the network", "finding joints and weights"] and rigged.joint_count == 22
     assert abs(rigged.skin_VJ.sum(1) - 1).max() < 1e-5 and len(rigged.skin_VJ) == len(rigged.vertices_V3)
     assert list(rig(capsule_man(22, up="y")))[0] == "finding joints and weights"
+
+
+def test_the_script_takes_files_first_from_where_it_was_called(machine):  # noqa: F811
+    machine.run()
+    (machine.root / "sub").mkdir()
+    ran = "ran view_rig.py"
+    assert machine.run("launch/view.sh", "a.glb", "/x/b.glb", "--port", "9") == (0, f"{ran} --input a.glb /x/b.glb --port 9\n", "")
+    assert machine.run("-c", "cd sub && bash ../launch/view.sh c.glb") == (0, f"{ran} --input sub/c.glb\n", "")
+    assert machine.run("launch/view.sh") == (0, f"{ran}\n", "")

@@ -35,9 +35,14 @@ IN_FILE, NETWORK, SMOOTHED = "in the file", "network", "smoothed"
 
 @dataclass(eq=False)
 class Character:
-    """asset: in the network's frame, with normals where it has faces. skins: kind of weights -> skin_VJ, the first is shown first."""
+    """asset: in the network's frame, with normals where it has faces. skins: kind of weights -> skin_VJ, the first is shown first.
+
+    warnings, expected_cm: what its report says of the rig, and of each joint's error; empty without one.
+    """
     asset: Asset
     skins: dict[str, np.ndarray] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    expected_cm: dict[str, float] = field(default_factory=dict)
 
     @staticmethod
     def of(asset: Asset, network_VJ: np.ndarray | None = None, kind: str = IN_FILE) -> "Character":
@@ -122,10 +127,9 @@ class Character:
     def packed(self) -> bytes:
         """The whole character for the page (see `pack`): a character without weights hangs on one joint that never moves."""
         asset, skin_VJ = self.asset, next(iter(self.skins.values()), np.ones((len(self.asset.vertices_V3), 1)))
-        about = {"names": list(asset.names or ()), "kinds": self.kinds,
-                 "parents": [-1 if p is None else p for p in asset.parents or ()], "rigged": self.rigged,
-                 "animates": asset.joint_count in T_AIMS, "vertices": len(asset.vertices_V3),
-                 "faces": len(asset.faces_F3) if asset.has_faces else 0}
+        about = {"names": list(asset.names or ()), "parents": [-1 if p is None else p for p in asset.parents or ()], "kinds": self.kinds,
+                 "rigged": self.rigged, "animates": asset.joint_count in T_AIMS, "vertices": len(asset.vertices_V3),
+                 "faces": len(asset.faces_F3) if asset.has_faces else 0, "warnings": self.warnings, "expectedCm": self.expected_cm}
         arrays = {"place": np.float32(asset.vertices_V3)} | influences(skin_VJ)
         if self.rigged:
             arrays["joints"] = np.float32(asset.joints_J3)

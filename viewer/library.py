@@ -3,6 +3,7 @@
 A character is asked for by its number, never by a path, so nothing outside these can be reached.
 """
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -20,7 +21,8 @@ from viewer.character import NETWORK, Character, thinned
 KEPT = 4                  # characters held in memory, the last looked at
 # of a folder that predict_joint_model.py made
 RIGS, CLOUD = ("rigged.glb", "rigged.vrm"), "predict_skeleton.npy"
-SKIN, VERTICES = "predict_skin.npy", "transformed_vertices.npy"
+SKIN, VERTICES, REPORT = "predict_skin.npy", "transformed_vertices.npy", "report.json"
+MOST_REPORT_BYTES = 1 << 20
 MOTION = (".bvh", ".npz")
 
 
@@ -114,10 +116,28 @@ def load_entry(entry: Entry) -> Character:
     """Raises: AssetError naming the file."""
     if entry.path is None:
         return Character.of(entry.asset, kind=NETWORK)
-    if entry.path.name == CLOUD:
-        return Character.of(_predicted_cloud(entry.path.parent))
-    asset, said = load_asset(entry.path), entry.path.parent / SKIN
-    if entry.path.name not in RIGS or asset.skin_VJ is None or not _inside(said):
+    if entry.path.name not in (*RIGS, CLOUD):
+        return Character.of(load_asset(entry.path))
+    character = Character.of(_predicted_cloud(entry.path.parent)) if entry.path.name == CLOUD else _predicted_mesh(entry.path)
+    character.warnings, character.expected_cm = read_report(entry.path.parent / REPORT)
+    return character
+
+
+def read_report(file: Path) -> tuple[tuple[str, ...], dict[str, float]]:
+    """Its warnings, and joint -> expected error in cm. Nothing where there is no report, or one that is not as we write it."""
+    try:
+        if not _inside(file) or file.stat().st_size > MOST_REPORT_BYTES:
+            return (), {}
+        report = json.loads(file.read_text(encoding="utf-8"))
+        errors = {str(j["name"]): j["expected_error_cm"] for j in report["joints"] if isinstance(j["expected_error_cm"], (int, float))}
+        return tuple(str(warning) for warning in report["warnings"]), {name: float(cm) for name, cm in errors.items() if np.isfinite(cm)}
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return (), {}
+
+
+def _predicted_mesh(path: Path) -> Character:
+    asset, said = load_asset(path), path.parent / SKIN
+    if asset.skin_VJ is None or not _inside(said):
         return Character.of(asset)
     network_VJ, rows = _array(said), len(asset.vertices_V3)
     if network_VJ.shape not in ((rows, asset.joint_count), (rows, len(FULL_NAMES))):

@@ -66,7 +66,7 @@ class ViewServer(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = PATIENCE
-    wbufsize, disable_nagle_algorithm = -1, True    # head and body in one packet: sent apart, each answer waits 40 ms for the first's receipt
+    wbufsize, disable_nagle_algorithm = -1, True    # head and body go together: apart, each answer waits 40 ms for a receipt
     server: ViewServer
 
     def do_GET(self) -> None:

@@ -1,5 +1,7 @@
 """Which files become characters, and that nothing outside what was named can be reached."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,9 @@ from dataset.asset import AssetError
 from dataset.exporter import save_contest
 from rigging.scene_fresh import write_glb
 from tests.dataset.figures import capsule_man
+from tests.viewer.test_character import unpacked
 from viewer.character import IN_FILE, NETWORK, SMOOTHED
-from viewer.library import Library, named_clip, unit_rows
+from viewer.library import Library, named_clip, read_report, unit_rows
 
 MAN = capsule_man(22, up="y")
 
@@ -59,6 +62,23 @@ def test_a_rig_without_the_networks_fingers(run, name):
 def test_network_weights_of_another_mesh_are_left_out(run):
     np.save(run / "other" / "anna" / "predict_skin.npy", MAN.skin_VJ[:-1])
     assert Library([run]).character(0).kinds == [IN_FILE, SMOOTHED]
+
+
+def test_what_the_report_says_is_shown(run):
+    report = run / "other" / "anna" / "report.json"
+    joints = [{"name": "hips", "expected_error_cm": 2.5}, {"name": "spine", "expected_error_cm": None}]
+    report.write_text(json.dumps({"warnings": ["arms <b>crossed</b>"], "joints": joints}))
+    about, _ = unpacked(Library([run]).character(0).packed())
+    assert about["warnings"] == ["arms <b>crossed</b>"] and about["expectedCm"] == {"hips": 2.5}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"warnings": 1, "joints": []}', '{"warnings": [], "joints": [1]}', "[" * 100000,
+                                  '{"warnings": [], "joints": [{"name": 1, "expected_error_cm": 1e999}]}', " " * (1 << 20) + "{}"])
+def test_a_report_that_is_none_says_nothing(tmp_path, text):
+    (tmp_path / "report.json").write_text(text)
+    assert read_report(tmp_path / "report.json") == ((), {})
+    (tmp_path / "link.json").symlink_to(tmp_path / "report.json")
+    assert read_report(tmp_path / "link.json") == ((), {})
 
 
 def test_files_by_themselves(tmp_path):

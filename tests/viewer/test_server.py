@@ -85,7 +85,8 @@ def test_no_path_leads_to_a_file(server, path):
     assert status == 404 and b"root:" not in data and b"import" not in data
 
 
-@pytest.mark.parametrize("number, status", [("0", 200), ("1", 404), ("-1", 400), ("", 400), ("../x", 400), ("9" * 30, 400), ("%D9%A1", 400)])
+@pytest.mark.parametrize("number, status", [("0", 200), ("1", 404), ("-1", 400), ("", 400), ("../x", 400), ("9" * 30, 400),
+                                            ("%D9%A1", 400)])
 def test_characters_go_by_number(server, number, status):
     assert ask(server, f"/api/character?id={number}")[0] == status
 

@@ -22,7 +22,8 @@ const bytes = async (url, options) => (await ask(url, options)).arrayBuffer();
 function unpack(buffer) {
   const head = new DataView(buffer).getUint32(0, true), arrays = {};
   const about = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, head)));
-  for (const [name, { type, start, count }] of Object.entries(about.arrays)) arrays[name] = new ARRAYS[type](buffer, 4 + head + start, count);
+  for (const [name, { type, start, count }] of Object.entries(about.arrays))
+    arrays[name] = new ARRAYS[type](buffer, 4 + head + start, count);
   return { about, arrays };
 }
 
@@ -67,7 +68,8 @@ async function choose(id) {
   stage.load(about, arrays);
   by("characters").value = id;
   const rig = about.rigged ? `${about.names.length} joints` : "no skeleton that is known here";
-  by("about").textContent = `${state.limits.characters[id].name}\n${about.vertices} vertices, ${about.faces} triangles, ${rig}`;
+  by("numbers").textContent = `${state.limits.characters[id].name}\n${about.vertices} vertices, ${about.faces} triangles, ${rig}`;
+  by("warnings").replaceChildren(...about.warnings.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   fill(by("kinds"), about.kinds);
   fill(by("joint"), about.names);
   for (const id of ["kinds", "colours", "joint", "x", "y", "z", "reset", "reset-joint"]) by(id).disabled = !about.rigged;
@@ -146,6 +148,9 @@ function watchDrops() {
 function pick(joint) {
   stage.picked = joint;
   if (joint >= 0) by("joint").value = joint;
+  const error = state.about.expectedCm[state.about.names[joint]];
+  by("expected").hidden = error === undefined;
+  if (error !== undefined) by("expected").textContent = `expected error ${error.toFixed(1)} cm (of a 170 cm figure)`;
   sliders();
   stage.ask();
 }
