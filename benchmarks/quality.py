@@ -1,6 +1,6 @@
 """How well the rig examination tells good rigs from broken ones: every ground-truth rig, and each breakage on several characters.
 
-    python -m benchmarks.quality --input FOLDER... [--humans 30] [--mascots 20] [--broken NAME...] [--html FILE]
+    python -m benchmarks.quality --input FOLDER... [--humans 30] [--mascots 20] [--seed 9000] [--broken NAME...] [--html FILE]
 
 --input: folders or files of characters with joints and weights. --broken: file stems of the characters that are broken in every way of
 tests/rigging/broken_rigs.py. --html: also write the report of the first character. Prints a line a rig, then the spread of each measure
@@ -20,8 +20,6 @@ from rigging.quality import Quality, assess
 from rigging.rig import CharacterRig
 from tests.rigging.broken_rigs import BROKEN, Case
 
-FIRST_SEED = 9000   # of generated figures
-
 
 def rig_of(asset: Asset) -> CharacterRig:
     return CharacterRig(np.float64(asset.joints_J3), asset.parents, asset.names, asset.skin_VJ, network_rotation(asset).rotation_33)
@@ -33,9 +31,9 @@ def characters(args: argparse.Namespace) -> Iterator[tuple[str, Asset]]:
     from dataset.sources.mascots import generate_mascot
     for path in expand_inputs(args.input) if args.input else ():
         yield Path(path).stem, load_asset(path)
-    for seed in range(FIRST_SEED, FIRST_SEED + args.humans):
+    for seed in range(args.seed, args.seed + args.humans):
         yield f"human {seed}", generate(seed)
-    for seed in range(FIRST_SEED, FIRST_SEED + args.mascots):
+    for seed in range(args.seed, args.seed + args.mascots):
         yield f"mascot {seed}", generate_mascot(seed)
 
 
@@ -77,6 +75,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--input", nargs="*", default=[], help="characters with joints and weights")
     parser.add_argument("--humans", type=int, default=0, help="generated humans")
     parser.add_argument("--mascots", type=int, default=0, help="generated mascots")
+    parser.add_argument("--seed", type=int, default=9000, help="first seed of the generated figures")
     parser.add_argument("--broken", nargs="*", default=[], help="stems of the characters to break")
     parser.add_argument("--html", type=Path, help="where the first character's page goes")
     args = parser.parse_args(argv)

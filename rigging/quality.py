@@ -136,7 +136,7 @@ def _weights(figure: Figure, skin_VJ: np.ndarray) -> dict[str, Found]:
             "astray": _worst(figure, quality_weights.astray(figure)),
             "wrong_side": _worst(figure, _body(quality_weights.wrong_side(figure))),
             "off_border": _worst(figure, off_J),
-            "misfit": _median(off_J[[figure.index[name] for name in quality_weights.HINGES]]),
+            "misfit": _median(off_J),
             "speckled": (quality_weights.speckled(figure), {})}
 
 

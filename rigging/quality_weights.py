@@ -58,11 +58,12 @@ def off_border(figure: Figure) -> np.ndarray:
     """(J,) how far each joint is from the middle of the border of what it moves, in radii of the border (root mean square).
 
     The border: where what moves with the joint (its own weight and all below) passes one half along an edge. A joint that bends
-    where the mesh bends lies within its ring: < 1. NaN for the root, fingers and joints without a border.
+    where the mesh bends lies within its ring: < 1. NaN for all but HINGES (a clavicle's or a chest's border is wide and anywhere) and
+    joints without a border.
     """
     start_E, end_E = figure.edge_E2.T
     off_J = np.full(len(figure.bones.names), np.nan)
-    for j in range(1, BODY):
+    for j in (figure.index[name] for name in HINGES):
         moved_U = figure.moved_UJ[:, j]
         inside_U = moved_U >= 0.5
         cross = np.flatnonzero(inside_U[start_E] != inside_U[end_E])
