@@ -7,9 +7,10 @@ import pytest
 
 from dataset.asset import network_rotation
 from geometry.kinematics import forward_kinematics, homogeneous, rotvec_to_matrix
+from geometry.skinning import linear_blend_skinning
 from rigging.bleed import Surface
 from rigging.quality_figure import FRONT, Figure
-from rigging.quality_motion import Volume, edge_ratios, measure, pose_names, rotations
+from rigging.quality_motion import Volume, edge_ratios, measure, pose_names, rotations, transforms
 from rigging.rig import CharacterRig
 from tests.dataset.figures import capsule_man
 from tests.rigging.test_quality_inside import CUBE_F3, CUBE_V3
@@ -112,3 +113,22 @@ def test_a_torn_figure_is(man):
     """Each point follows a joint drawn at random."""
     torn = replace(man, skin_UJ=np.eye(52)[np.random.default_rng(0).integers(0, 52, len(man.skin_UJ))])
     assert max(pose.stretched for pose in measure(torn)) > 0.2
+
+
+def test_shares_of_strained_edges_are_those_of_a_plain_loop(man):
+    """Half of the points follow another joint, so that some edges stretch, some shrink and some do neither."""
+    half_U = np.random.default_rng(1).random(len(man.skin_UJ)) < 0.5
+    loose = replace(man, skin_UJ=np.where(half_U[:, None], np.eye(52)[man.index["chest"]], man.skin_UJ))
+    rest_U3, share_U = loose.surface.points_U3, loose.surface.share_U
+    pairs = {tuple(sorted((int(f[k]), int(f[k - 1])))) for f in loose.surface.faces_F3 for k in range(3)}
+    degree = {u: sum(u in pair for pair in pairs) for u in range(len(rest_U3))}
+    found = {pose.name: pose for pose in measure(loose)}
+    for name in ("spine bent", "knees bent"):
+        posed_U3 = linear_blend_skinning(rest_U3, loose.skin_UJ, transforms(loose, rotations(loose)[name]))
+        long = short = whole = 0.0
+        for a, b in pairs:
+            area = share_U[a] / degree[a] + share_U[b] / degree[b]
+            ratio = np.linalg.norm(posed_U3[a] - posed_U3[b]) / np.linalg.norm(rest_U3[a] - rest_U3[b])
+            long, short, whole = long + area * (ratio > 2), short + area * (ratio < 0.4), whole + area
+        assert found[name].stretched == pytest.approx(long / whole) and found[name].squeezed == pytest.approx(short / whole)
+        assert found[name].stretched > 0.01
