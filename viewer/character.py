@@ -22,6 +22,7 @@ from geometry.skinning import skin_transforms
 from rigging.animation import Clip, leg_length
 from rigging.rig import CharacterRig
 from rigging.weights import polish
+from viewer.file_motion import FileMotion
 
 INFLUENCES = 8            # K: weights that the page is sent for each vertex, the greatest
 MOST_JOINTS = 64          # of a skeleton; the page's shader has room for so many
@@ -37,11 +38,12 @@ IN_FILE, NETWORK, SMOOTHED = "in the file", "network", "smoothed"
 class Character:
     """asset: in the network's frame, with normals where it has faces. skins: kind of weights -> skin_VJ, the first is shown first.
 
-    warnings, expected_cm: what its report says of the rig, and of each joint's error; empty without one.
+    warnings, expected_cm: what its report says of the rig, and of each joint's error; empty without one. motions: of its own file.
     """
     asset: Asset
     skins: dict[str, np.ndarray] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    motions: tuple[FileMotion, ...] = ()
     expected_cm: dict[str, float] = field(default_factory=dict)
 
     @staticmethod
@@ -129,7 +131,8 @@ class Character:
         asset, skin_VJ = self.asset, next(iter(self.skins.values()), np.ones((len(self.asset.vertices_V3), 1)))
         about = {"names": list(asset.names or ()), "parents": [-1 if p is None else p for p in asset.parents or ()], "kinds": self.kinds,
                  "rigged": self.rigged, "animates": asset.joint_count in T_AIMS, "vertices": len(asset.vertices_V3),
-                 "faces": len(asset.faces_F3) if asset.has_faces else 0, "warnings": self.warnings, "expectedCm": self.expected_cm}
+                 "faces": len(asset.faces_F3) if asset.has_faces else 0, "warnings": self.warnings, "expectedCm": self.expected_cm,
+                 "motions": [{"name": m.name, "frames": len(m.transforms_TJ34), "fps": m.fps} for m in self.motions]}
         arrays = {"place": np.float32(asset.vertices_V3)} | influences(skin_VJ)
         if self.rigged:
             arrays["joints"] = np.float32(asset.joints_J3)

@@ -17,6 +17,7 @@ from dataset.format import FULL_NAMES, skeleton
 from dataset.sources.files import expand_inputs, load_asset
 from rigging.animation import Clip, load_clip
 from viewer.character import NETWORK, Character, thinned
+from viewer.file_motion import read_motions
 
 KEPT = 4                  # characters held in memory, the last looked at
 # of a folder that predict_joint_model.py made
@@ -117,9 +118,20 @@ def load_entry(entry: Entry) -> Character:
     if entry.path is None:
         return Character.of(entry.asset, kind=NETWORK)
     if entry.path.name not in (*RIGS, CLOUD):
-        return Character.of(load_asset(entry.path))
+        asset = load_asset(entry.path)
+        return with_motions(Character.of(asset), entry.path, asset)
     character = Character.of(_predicted_cloud(entry.path.parent)) if entry.path.name == CLOUD else _predicted_mesh(entry.path)
-    character.warnings, character.expected_cm = read_report(entry.path.parent / REPORT)
+    warnings, character.expected_cm = read_report(entry.path.parent / REPORT)
+    character.warnings = (*warnings, *character.warnings)
+    return character
+
+
+def with_motions(character: Character, path: Path, asset: Asset) -> Character:
+    """The character with the animations of its file; broken ones are a warning, and the character is seen all the same."""
+    try:
+        character.motions = tuple(read_motions(path, asset))
+    except AssetError as error:
+        character.warnings = (*character.warnings, str(error))
     return character
 
 
@@ -138,12 +150,13 @@ def read_report(file: Path) -> tuple[tuple[str, ...], dict[str, float]]:
 def _predicted_mesh(path: Path) -> Character:
     asset, said = load_asset(path), path.parent / SKIN
     if asset.skin_VJ is None or not _inside(said):
-        return Character.of(asset)
+        return with_motions(Character.of(asset), path, asset)
     network_VJ, rows = _array(said), len(asset.vertices_V3)
     if network_VJ.shape not in ((rows, asset.joint_count), (rows, len(FULL_NAMES))):
-        return Character.of(asset)      # the file has fewer joints or other vertices than the network was shown
+        return with_motions(Character.of(asset), path, asset)      # the file has fewer joints or other vertices than the network was shown
     network_VJ = unit_rows(network_VJ, said.name, network_VJ.shape)
-    return Character.of(asset, merge_fingers(network_VJ) if network_VJ.shape[1] > asset.joint_count else network_VJ)
+    network_VJ = merge_fingers(network_VJ) if network_VJ.shape[1] > asset.joint_count else network_VJ
+    return with_motions(Character.of(asset, network_VJ), path, asset)
 
 
 def _inside(file: Path) -> bool:

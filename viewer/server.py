@@ -71,6 +71,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer({"/api/list": self._list, "/api/character": self._character, "/api/weights": self._weights, "/api/clip": self._clip,
+                      "/api/motion": self._motion,
                       "/api/job": self._job} | dict.fromkeys(PAGE, self._page))
 
     def do_POST(self) -> None:
@@ -132,6 +133,12 @@ class Handler(BaseHTTPRequestHandler):
     def _clip(self) -> tuple[str, bytes]:
         clip = self.server.library.clip(self._number("clip"))
         return as_bytes(self.server.library.character(self._number("id")).animate(clip).tobytes())
+
+    def _motion(self) -> tuple[str, bytes]:
+        motions, number = self.server.library.character(self._number("id")).motions, self._number("motion")
+        if number >= len(motions):
+            raise KeyError(f"motion {number}, of {len(motions)}")
+        return as_bytes(motions[number].transforms_TJ34.tobytes())
 
     def _pose(self) -> tuple[str, bytes]:
         try:

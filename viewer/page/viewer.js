@@ -53,10 +53,16 @@ async function refresh() {
   state.limits = list;
   fill(by("characters"), list.characters.map((c) => c.name), (k) => list.characters[k].group);
   by("add").accept = list.suffixes.join(",");
-  fill(by("clip"), ["none", ...list.clips.map((c) => c.name)]);
-  by("clip").value = chosen || "0";
   state.clips = list.clips;
+  fillClips();
+  by("clip").value = chosen || "0";
   if (state.id !== null) by("characters").value = state.id;
+}
+
+// "none", the clips that fit every character, and the animations of this one's own file
+function fillClips() {
+  const own = state.about?.motions ?? [];
+  fill(by("clip"), ["none", ...state.clips.map((c) => c.name), ...own.map((m) => `in the file: ${m.name}`)]);
 }
 
 async function choose(id) {
@@ -76,7 +82,10 @@ async function choose(id) {
   if (!about.rigged) by("colours").value = "surface";
   colour();
   pick(about.rigged ? 0 : -1);
-  by("motion").hidden = !about.animates || !state.clips.length;
+  const clip = Number(by("clip").value);
+  fillClips();
+  by("clip").value = clip <= state.clips.length ? clip : 0;
+  by("motion").hidden = !about.animates || !(state.clips.length + about.motions.length);
   await loadClip();
   say("");
   document.body.dataset.ready = id;
@@ -180,9 +189,12 @@ async function loadClip() {
   const chosen = Number(by("clip").value) - 1;
   state.clip = null;
   if (chosen >= 0 && state.about.animates) {
-    const id = state.id, data = new Float32Array(await bytes(`/api/clip?id=${id}&clip=${chosen}`));
+    const id = state.id, own = chosen - state.clips.length;
+    const url = own < 0 ? `/api/clip?id=${id}&clip=${chosen}` : `/api/motion?id=${id}&motion=${own}`;
+    const { fps, frames } = own < 0 ? state.clips[chosen] : state.about.motions[own];
+    const data = new Float32Array(await bytes(url));
     if (id !== state.id) return;
-    state.clip = { data, fps: state.clips[chosen].fps, frames: state.clips[chosen].frames, size: 12 * state.about.names.length };
+    state.clip = { data, fps, frames, size: 12 * state.about.names.length };
   }
   by("play").disabled = by("frame").disabled = !state.clip;
   by("frame").max = state.clip ? state.clip.frames - 1 : 0;
