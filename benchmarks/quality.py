@@ -1,8 +1,9 @@
 """How well the rig examination tells good rigs from broken ones: every ground-truth rig, and each breakage on several characters.
 
     python -m benchmarks.quality --input FOLDER... [--humans 30] [--mascots 20] [--seed 9000] [--broken NAME...] [--html FILE]
+        [--answers FOLDER]
 
---input: folders or files of characters with joints and weights. --broken: file stems of the characters that are broken in every way of
+--input: folders or files of characters with joints and weights; --answers: these with the network's answers instead. --broken: file stems of the characters that are broken in every way of
 tests/rigging/broken_rigs.py. --html: also write the report of the first character. Prints a line a rig, then the spread of each measure
 over the good rigs, then the share of good rigs that do not fail and of broken ones that do.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.asset import Asset, network_rotation
+from dataset.format import skeleton
 from rigging.quality import Quality, assess
 from rigging.rig import CharacterRig
 from tests.rigging.broken_rigs import BROKEN, Case
@@ -35,6 +37,14 @@ def characters(args: argparse.Namespace) -> Iterator[tuple[str, Asset]]:
         yield f"human {seed}", generate(seed)
     for seed in range(args.seed, args.seed + args.mascots):
         yield f"mascot {seed}", generate_mascot(seed)
+
+
+def answered(folder: Path, name: str, asset: Asset) -> CharacterRig:
+    """The rig with the network's joints and weights in place of the file's, as benchmarks/weights.py keeps them."""
+    with np.load(folder / f"{name}.npz") as data:
+        joints_J3, skin_VJ = np.float64(data["joints"]), np.float32(data["skin"])
+    bones = skeleton(len(joints_J3))
+    return CharacterRig(joints_J3, bones.parents, bones.names, skin_VJ, network_rotation(asset).rotation_33)
 
 
 def line(name: str, quality: Quality, seconds: float) -> str:
@@ -60,12 +70,12 @@ def spread(good: list[Quality]) -> None:
         print(f"{check.key:14s} " + " ".join(f"{x:9.4g}" for x in numbers))
 
 
-def write_page(path: Path, name: str, asset: Asset, quality: Quality) -> None:
+def write_page(path: Path, name: str, asset: Asset, rig: CharacterRig, quality: Quality) -> None:
     from rigging.quality_figure import Figure
     from rigging.quality_pictures import draw
     from rigging.report_html import report_html
     start = time.process_time()
-    page = report_html(name, quality, draw(Figure.of(asset.vertices_V3, asset.faces_F3, rig_of(asset))))
+    page = report_html(name, quality, draw(Figure.of(asset.vertices_V3, asset.faces_F3, rig)))
     path.write_bytes(page)
     print(f"{path}: {len(page) / 1e6:.2f} MB, {time.process_time() - start:.2f} s for {len(asset.vertices_V3)} vertices")
 
@@ -77,13 +87,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--mascots", type=int, default=0, help="generated mascots")
     parser.add_argument("--seed", type=int, default=9000, help="first seed of the generated figures")
     parser.add_argument("--broken", nargs="*", default=[], help="stems of the characters to break")
+    parser.add_argument("--answers", type=Path, help="examine the network's answers kept here (benchmarks.weights --cache), not the rigs")
     parser.add_argument("--html", type=Path, help="where the first character's page goes")
     args = parser.parse_args(argv)
     good, broken = [], {}
     for name, asset in characters(args):
-        good.append(examined(name, asset, rig_of(asset)))
+        rig = answered(args.answers, name, asset) if args.answers else rig_of(asset)
+        good.append(examined(name, asset, rig))
         if args.html and len(good) == 1:
-            write_page(args.html, name, asset, good[0])
+            write_page(args.html, name, asset, rig, good[0])
         if name in args.broken:
             case = Case(asset.vertices_V3, asset.faces_F3, rig_of(asset))
             for what, breakage in BROKEN.items():
