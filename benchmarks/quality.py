@@ -3,9 +3,10 @@
     python -m benchmarks.quality --input FOLDER... [--humans 30] [--mascots 20] [--seed 9000] [--broken NAME...] [--html FILE]
         [--answers FOLDER]
 
---input: folders or files of characters with joints and weights; --answers: these with the network's answers instead. --broken: file stems of the characters that are broken in every way of
-tests/rigging/broken_rigs.py. --html: also write the report of the first character. Prints a line a rig, then the spread of each measure
-over the good rigs, then the share of good rigs that do not fail and of broken ones that do.
+--input: folders or files of characters with joints and weights; --answers: these with the network's answers instead. --broken: file
+stems of the characters that are broken in every way of tests/rigging/broken_rigs.py. --html: also write the report of the first
+character. Prints a line a rig, then the spread of each measure over the good rigs, then the share of good rigs that do not fail and of
+broken ones that do.
 """
 
 import argparse

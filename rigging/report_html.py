@@ -117,10 +117,10 @@ def _check_row(check: Check) -> str:
 
 
 def _poses(quality: Quality, pictures: Sequence[Picture]) -> str:
-    measured = {pose.name: (f"edges {100 * pose.stretched:.1f} % long, {100 * pose.squeezed:.1f} % short",
+    measured = {pose.name: (f"long {100 * pose.stretched:.1f} %, short {100 * pose.squeezed:.1f} %",
                             f"volume {100 * pose.volume:+.1f} %") for pose in quality.poses}
     inside = "".join(_image(picture, measured.get(picture.caption, ())) for picture in pictures)
-    return _section("Range of motion", "Red: edges longer than twice or shorter than 0.4 times their length at rest.",
+    return _section("Range of motion", "Red: edges longer than twice or shorter than 0.4 times their length at rest. Below: the share of the surface on each.",
                     inside and f'<div class="grid">{inside}</div>')
 
 
