@@ -5,10 +5,9 @@
     python predict_joint_model.py --input hero.glb --checkpoint output/my-run/best --joints 22 --looks 4
     mpirun -np 8 bash launch/predict_joint_model.sh characters/                            each process takes its share (docs/scale.md)
 
-Writes <output>/<name>/<cls>/<id>/ (see launch/batch_predict.py) and prints what became of each input. What stands there already,
-made from the same file, checkpoint, options and program, is left as it is.
-Exit code: 0 when all were rigged, 2 when any failed or the command itself is wrong, 3 with --strict when a rig is doubtful;
-under mpirun the last process answers for all.
+Writes <output>/<name>/<cls>/<id>/ (see launch/batch_predict.py) and prints a table of what became of each input; summary.json holds
+the same for programs. What stands there already, made from the same file, checkpoint, options and program, is left as it is.
+The exit codes stand in --help (EXIT_CODES). Something does not work: bash launch/doctor.sh
 """
 
 import argparse
@@ -21,12 +20,20 @@ from launch.ranks import Ranks
 
 ACCEPTED_CM = 5.0     # mean expected error of the joints that --strict lets pass
 DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
+EXIT_CODES = """exit codes:
+  0  every input was rigged
+  2  an input failed (the others were rigged; the table says why), or the command itself is wrong
+  3  with --strict: all were rigged, and a rig is doubtful
+Under mpirun the last process answers for all. Something does not work: bash launch/doctor.sh
+"""
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Rig meshes and point clouds with a trained checkpoint.")
+    parser = argparse.ArgumentParser(description="Rig meshes and point clouds with a trained checkpoint.", epilog=EXIT_CODES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", nargs="+", default=[], metavar="FILE_OR_FOLDER",
-                        help="glb, gltf, vrm, npz, obj, ply, stl, off, xyz, npy files, and folders of them")
+                        help="glb, gltf, vrm, npz, obj, ply, stl, off, xyz, npy files, and folders of them; fbx with Blender's "
+                        "package (pip install -r requirements-fbx.txt)")
     parser.add_argument("--data_root", type=Path, help="folder that the lines of --data_list are relative to (default: data)")
     parser.add_argument("--data_list", type=Path, help="text file with one asset path a line, as the contest's test_list.txt")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="folder with model.safetensors (default: %(default)s)")
@@ -78,8 +85,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from launch.batch_predict import BatchOptions, gather_inputs, predict_files, table  # these need Jittor, which main has started
+    from launch.batch_predict import BatchOptions, gather_inputs, predict_files  # these need Jittor, which main has started
     from launch.delivery import Delivery
+    from launch.outcome import table
     from launch.predictor import Predictor, PredictorOptions
     from rigging.animation import load_clip
     clip = load_clip(args.animate, args.clip) if args.animate else None

@@ -15,6 +15,7 @@ so that a batch started again does what is missing.
 import hashlib
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -32,6 +33,8 @@ from dataset.sources.files import GLTF, expand_inputs, load_asset
 from dataset.sources.gltf_container import Container
 from dataset.sources.npz import load_npz
 from launch.delivery import Delivery
+from launch.fbx_input import FbxInputs, also_in_folders
+from launch.outcome import Outcome, reason_of
 from launch.predictor import Predictor, geometry_only
 from launch.ranks import Ranks
 from launch.rig_folder import Making, as_json, standing, write_rig
@@ -56,20 +59,6 @@ class BatchOptions:
     show_progress: bool = True
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one input: folder on success, reason on failure. stood: it was there already, made from the same things.
-
-    expected_error_cm: the mean over the joints in its report, None where the network does not say.
-    """
-    input: str
-    folder: str | None = None
-    reason: str | None = None
-    warnings: tuple[str, ...] = ()
-    stood: bool = False
-    expected_error_cm: float | None = None
-
-
 class Task(NamedTuple):
     """One file, its place among the inputs, and the folder that its rig goes to."""
     place: int
@@ -78,8 +67,10 @@ class Task(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What the reader found: the digest of what the rig is made from, and the asset, or the outcome where there is nothing to do."""
+    """What the reader found: the digest of what the rig is made from, the file that was read (of an FBX, the GLB that it became) and
+    the asset in it; or the outcome, where there is nothing to do."""
     made_from: str
+    source: Path | None = None
     asset: Asset | None = None
     outcome: Outcome | None = None
 
@@ -93,7 +84,7 @@ def gather_inputs(named: list[str], data_root: Path | None, data_list: Path | No
     files, missing = {}, []
     for name in named:
         try:
-            files |= dict.fromkeys(expand_inputs([name]))
+            files |= dict.fromkeys(expand_inputs([name], also_in_folders()))
         except AssetError as error:
             missing.append(Outcome(name, reason=reason_of(error)))
     if data_list is not None:
@@ -170,14 +161,14 @@ def _rig_one(predictor: Predictor, task: Task, loaded: Loaded, run_folder: Path,
         making = Making(task.path.name, options.run, predictor.options.seed, predictor.options.looks, loaded.made_from)
         rig = predictor.predict(loaded.asset)
         asset = geometry_only(loaded.asset)
-        return rigged(task, write_rig(run_folder / task.folder, task.path, asset, rig, making, options.wishes))
+        return rigged(task, write_rig(run_folder / task.folder, loaded.source, asset, rig, making, options.wishes))
     except Exception as error:  # one bad asset never stops the others
         return Outcome(task.path.name, reason=reason_of(error))
 
 
 def rigged(task: Task, report: dict, stood: bool = False) -> Outcome:
-    return Outcome(task.path.name, task.folder, warnings=tuple(report["warnings"]), stood=stood,
-                   expected_error_cm=report.get("expected_error_cm"))
+    return Outcome(task.path.name, task.folder, warnings=tuple(report["warnings"]), stood=stood, joints=report.get("joint_count"),
+                   vertices=report.get("vertices"), expected_error_cm=report.get("expected_error_cm"))
 
 
 def _read(tasks: list[Task], run_folder: Path, options: BatchOptions, common: str) -> Iterator[tuple[Task, Loaded]]:
@@ -188,19 +179,25 @@ def _read(tasks: list[Task], run_folder: Path, options: BatchOptions, common: st
             report = standing(run_folder / task.folder, made_from)
             if report is not None:
                 return Loaded(made_from, outcome=rigged(task, report, stood=True))
-            return Loaded(made_from, load_asset(task.path, up=None if options.up == "auto" else options.up))
+            source = fbx.readable(task.path, task.place)
+            return Loaded(made_from, source, load_asset(source, up=None if options.up == "auto" else options.up))
         except Exception as error:
             return Loaded("", outcome=Outcome(task.path.name, reason=reason_of(error)))
-    with ThreadPoolExecutor(1) as pool:
-        waiting = []
+    with FbxInputs() as fbx, ThreadPoolExecutor(1) as pool:
+        waiting = deque()
         for task in tasks:
             waiting.append((task, pool.submit(load, task)))
             if len(waiting) > options.read_ahead:
-                first, loaded = waiting.pop(0)
-                yield first, loaded.result()
+                yield from _next(waiting, fbx)
         while waiting:
-            first, loaded = waiting.pop(0)
-            yield first, loaded.result()
+            yield from _next(waiting, fbx)
+
+
+def _next(waiting: deque, fbx: FbxInputs) -> Iterator[tuple[Task, Loaded]]:
+    """The first one. When the next is asked for, its rig has been written, and what an FBX was converted to may go."""
+    task, loaded = waiting.popleft()
+    yield task, loaded.result()
+    fbx.forget(task.place)
 
 
 def _sweep(tasks: list[Task], run_folder: Path) -> None:
@@ -227,7 +224,8 @@ def _code_digest() -> str:
 
 
 def source_digest(path: Path, common: str) -> str:
-    """Of one rig: what is common, the file's name and bytes, and those of the buffers that a glTF keeps beside it.
+    """Of one rig: what is common, the file's name and bytes, and those of the buffers that a glTF keeps beside it. Pictures beside a
+    file are not looked at.
 
     Raises: AssetError when the file is not there.
     """
@@ -282,22 +280,4 @@ def free_name(name: str, cls: str, taken: dict[str, int]) -> str:
 def summary(predictor: Predictor, options: BatchOptions, outcomes: list[Outcome]) -> dict:
     return {"run": options.run, "joints": predictor.joint_count, "seed": predictor.options.seed,
             "done": sum(o.reason is None for o in outcomes), "failed": sum(o.reason is not None for o in outcomes),
-            "results": [{"input": o.input, "folder": o.folder, "reason": o.reason, "warnings": list(o.warnings)} for o in outcomes]}
-
-
-def table(outcomes: list[Outcome]) -> str:
-    """One line per input, failures with their reason, then the count."""
-    width = max((len(o.input) for o in outcomes), default=0)
-    lines = []
-    for o in outcomes:
-        notes = ["unchanged"] * o.stood + [f"{len(o.warnings)} warning{'s' * (len(o.warnings) != 1)}, see report.json"] * bool(o.warnings)
-        note = f" ({'; '.join(notes)})" if notes else ""
-        lines.append(f"{o.input:<{width}}  " + (f"FAILED  {o.reason}" if o.reason else f"ok      {o.folder}{note}"))
-    failed = sum(o.reason is not None for o in outcomes)
-    return "\n".join(lines + [f"{len(outcomes) - failed} rigged, {failed} failed"])
-
-
-def reason_of(error: Exception) -> str:
-    """One line. Errors that are not ours to word carry their type."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+            "results": [o.as_dict() for o in outcomes]}

@@ -56,6 +56,9 @@ def test_strict_refuses_what_the_network_doubts(place, monkeypatch, capsys):
     words = ["--input", str(place / "data" / "test" / "1.npz"), "--checkpoint", str(place / "doubting"), "--output", str(place / "out")]
     assert door.main(words) == 0
     report = json.loads((place / "out" / "doubting" / "vroid" / "1" / "report.json").read_text())
+    summary = json.loads((place / "out" / "doubting" / "summary.json").read_text())
+    assert summary["results"][0]["expected_error_cm"] == report["expected_error_cm"]
+    assert f"{report['expected_error_cm']:.2f}" in capsys.readouterr().out
     assert report["expected_error_cm"] == pytest.approx(sum(j["expected_error_cm"] for j in report["joints"]) / 52, abs=0.01)
     for limit, code in ((report["expected_error_cm"] + 0.1, 0), (report["expected_error_cm"] - 0.1, 3)):
         monkeypatch.setattr(door, "ACCEPTED_CM", limit)
@@ -75,6 +78,13 @@ def test_wrong_commands(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
         door.main(words)
     assert stop.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_help_says_what_an_exit_code_means(capsys):
+    with pytest.raises(SystemExit):
+        door.main(["--help"])
+    text = capsys.readouterr().out
+    assert all(f"\n  {code}  " in text for code in (0, 2, 3)) and "launch/doctor.sh" in text
 
 
 def test_missing_list_and_checkpoint_are_sentences(place, capsys):

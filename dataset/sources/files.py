@@ -10,7 +10,7 @@ from dataset.sources.npz import load_npz
 
 GLTF = (".glb", ".gltf", ".vrm")
 SUFFIXES = (".npz", *GLTF, *MESHES, *POINTS)
-ADVICE = {".fbx": "FBX is a closed format: export it as .glb (Blender: File > Export > glTF 2.0)",
+ADVICE = {".fbx": "FBX is a closed format: export it as .glb (Blender: File > Export > glTF 2.0), or let predict_joint_model.py convert it",
           ".blend": "export it from Blender as .glb (File > Export > glTF 2.0)",
           ".dae": "open it in Blender and export it as .glb", ".usd": "convert it to .glb", ".usdz": "convert it to .glb",
           ".bvh": "it holds motion, not a character: name a mesh"}
@@ -37,8 +37,10 @@ def load_asset(path: str | Path, up: str | None = None) -> Asset:
     return load_mesh(path, up or "auto")
 
 
-def expand_inputs(paths: Iterable[str | Path]) -> list[Path]:
+def expand_inputs(paths: Iterable[str | Path], also: tuple[str, ...] = ()) -> list[Path]:
     """Files named, and files of known suffix in the folders named (to any depth), sorted, each once.
+
+    also: further suffixes, in small letters, that the caller makes readable.
 
     A file named outright is kept whatever its suffix, so that its reader can say what is wrong. Inside a folder, links that
     lead out of it are not followed, nor are hidden files read.
@@ -47,9 +49,9 @@ def expand_inputs(paths: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            inside = _in_folder(path)
+            inside = _in_folder(path, (*SUFFIXES, *also))
             if not inside:
-                raise AssetError(f"{path}: holds no file that is read here. Supported: {' '.join(SUFFIXES)}")
+                raise AssetError(f"{path}: holds no file that is read here{_advice_for(path)}. Supported: {' '.join(SUFFIXES)}")
             found |= dict.fromkeys(inside)
         elif path.is_file():
             found[path] = None
@@ -58,8 +60,14 @@ def expand_inputs(paths: Iterable[str | Path]) -> list[Path]:
     return sorted(found)
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _advice_for(folder: Path) -> str:
+    """What to do with the files that a folder without readable ones holds, where we know."""
+    there = sorted({path.suffix.lower() for path in folder.rglob("*") if path.suffix.lower() in ADVICE})
+    return "".join(f"; {suffix}: {ADVICE[suffix]}" for suffix in there)
+
+
+def _in_folder(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     root = folder.resolve()
     return [path for path in folder.rglob("*")
-            if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.suffix.lower() in suffixes and not any(part.startswith(".") for part in path.relative_to(folder).parts)
             and path.is_file() and path.resolve().is_relative_to(root)]

@@ -1,6 +1,7 @@
 """Batches: each folder complete or absent, bad inputs named and survived, the same bytes every time."""
 
 import json
+from html import escape
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,21 +12,23 @@ import launch.batch_predict as module
 import launch.rig_folder
 from dataset.asset import AssetError
 from rigging.animation import Clip
+from rigging.quality import Check, Quality
 from rigging.scene_fresh import write_glb
 from dataset.format import skeleton
 from dataset.sources.npz import write_npz
 from geometry.similarity import Similarity
-from launch.batch_predict import (BatchOptions, Outcome, common_digest, free_name, gather_inputs, identity, plan, predict_files, reason_of,
-                                  safe_name, source_digest, table)
+from launch.batch_predict import (BatchOptions, common_digest, free_name, gather_inputs, identity, plan, predict_files, safe_name,
+                                  source_digest)
+from launch.outcome import Outcome
 from launch.predictor import Predictor, PredictorOptions
 from launch.ranks import Ranks
 from launch.delivery import Delivery
-from launch.rig_folder import standing, uneven_bones, warnings_of
+from launch.rig_folder import standing, warnings_of
 from launch.rig_result import RigResult
 from tests.dataset.figures import capsule_man, figure_joints
 from tests.launch.random_checkpoint import save_random
 
-MESH_FILES = {"predict_skeleton.npy", "predict_skin.npy", "transformed_vertices.npy", "rigged.glb", "preview.png", "report.json"}
+MESH_FILES = {"predict_skeleton.npy", "predict_skin.npy", "transformed_vertices.npy", "rigged.glb", "preview.png", "report.json", "report.html"}
 MAN = capsule_man(22)
 
 
@@ -104,6 +107,10 @@ def test_a_bad_input_does_not_stop_the_batch(predictor, inputs, tmp_path):
     summary = json.loads((tmp_path / "out" / "run" / "summary.json").read_text())
     assert (summary["done"], summary["failed"]) == (3, 3)
     assert [r["reason"] for r in summary["results"]] == [o.reason for o in outcomes]
+    assert [r["vertices"] for r in summary["results"]] == [None if o.reason else o.vertices for o in outcomes]
+    man = next(r for r in summary["results"] if r["input"] == "man.npz")
+    assert man == {"input": "man.npz", "folder": "mixamo/7", "reason": None, "joints": 22, "vertices": len(MAN.vertices_V3),
+                   "expected_error_cm": None, "warnings": list(by_input["man.npz"].warnings)}
     assert not list((tmp_path / "out").rglob(".*"))
 
 
@@ -299,37 +306,24 @@ def test_gather_inputs(inputs, tmp_path):
     assert [o.input for o in missing] == [str(tmp_path / "nowhere")] and "no such file" in missing[0].reason
 
 
-def test_warnings_by_hand():
-    joints_J3 = figure_joints(22) - [0, 0, .9]
+def test_warnings_begin_with_what_failed():
     box_V3 = np.array([[-1, -1, -1], [1, 1, 1]], float)
-    skin_VJ = np.zeros((2, 22))
-    skin_VJ[:, 0] = 1
-    clean = rig(joints_J3, skin_VJ, box_V3, np.ones(22))
-    assert warnings_of(clean) == []
-    joints_J3 = joints_J3.copy()
-    joints_J3[9] += [.8, 0, 0]                                     # l_hand leaves the box, and its bone is longer than the right one
     doubt_J = np.ones(22)
     doubt_J[5] = .4
-    text = warnings_of(rig(joints_J3, skin_VJ, box_V3, doubt_J))
-    assert text == ["joints outside the mesh's box: l_hand", "low confidence: head",
-                    "left and right bones differ by more than 15%, to: l_hand"]
+    doubted = rig(figure_joints(22), np.eye(22)[:2], box_V3, doubt_J)
+    fine, odd, bad = (Check(verdict, verdict, 0.0, "", 0.0, 0.0, verdict, f"It is {verdict}.") for verdict in ("pass", "warn", "fail"))
+    assert warnings_of(doubted, Quality((fine, odd, bad), (), ())) == ["It is fail.", "It is warn.", "low confidence: head"]
+    assert warnings_of(doubted._replace(confidence_J=None), Quality((fine,), (), ())) == []
 
 
-def test_uneven_bones_of_a_collapsed_rig():
-    assert not uneven_bones(rig(np.zeros((22, 3)), np.ones((1, 22)) / 22, np.zeros((1, 3)))).any()
-
-
-def test_reason_is_one_line():
-    assert reason_of(AssetError("a.glb: bad\n  thing")) == "a.glb: bad thing"
-    assert reason_of(MemoryError()) == "MemoryError: "
-    assert reason_of(KeyError("x")) == "KeyError: 'x'"
-
-
-def test_table():
-    text = table([Outcome("a.glb", "other/a", None, ("w",)), Outcome("long.xyz", None, "no points")])
-    assert text.splitlines() == ["a.glb     ok      other/a (1 warning, see report.json)", "long.xyz  FAILED  no points",
-                                 "1 rigged, 1 failed"]
-    assert "ok      other/a (unchanged; 2 warnings, see report.json)" in table([Outcome("a.glb", "other/a", None, ("w", "v"), True)])
+def test_report_holds_the_examination_and_the_page_shows_it(predictor, inputs, tmp_path):
+    outcome, = run(predictor, [inputs / "man.npz"], tmp_path)
+    folder = tmp_path / "run" / outcome.folder
+    report, page = json.loads((folder / "report.json").read_text()), (folder / "report.html").read_text(encoding="utf-8")
+    rig_of_file, quality = predictor.predict(MAN), report["quality"]
+    assert {check["key"] for check in quality["checks"]} >= {"row_sums", "crossed", "stretched"} and quality["poses"]
+    assert [check["verdict"] for check in quality["checks"] if check["key"] == "row_sums"] == ["pass"]   # what is handed out keeps its contract
+    assert len(rig_of_file.names) == 22 and "man.npz" in page and all(escape(sentence) in page for sentence in report["warnings"])
 
 
 def test_looks_reach_the_report(tmp_path, inputs):

@@ -69,6 +69,7 @@ def test_folders_are_searched_and_sorted(tmp_path):
     os.symlink(tmp_path, tmp_path / "in" / "loop")
     inside = [tmp_path / "in" / name for name in ("a.NPZ", "b.glb", "deep/er/c.obj")]
     assert expand_inputs([tmp_path / "in"]) == inside
+    assert expand_inputs([tmp_path / "in"], also=(".fbx",)) == inside + [tmp_path / "in" / "outside.fbx"]
     named = tmp_path / "in" / "outside.fbx"  # named outright: kept, so that its reader can say what is wrong
     assert expand_inputs([str(tmp_path / "in" / "b.glb"), tmp_path / "in", named]) == inside + [named]
 
@@ -77,6 +78,9 @@ def test_refuses_what_is_not_there(tmp_path):
     with pytest.raises(AssetError, match="gone: no such file or folder"):
         expand_inputs([tmp_path / "gone"])
     with pytest.raises(AssetError, match="holds no file that is read here"):
+        expand_inputs([tmp_path])
+    (tmp_path / "a.FBX").touch()
+    with pytest.raises(AssetError, match="that is read here; .fbx: FBX is a closed format: export it as .glb"):
         expand_inputs([tmp_path])
 
 
