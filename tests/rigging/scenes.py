@@ -21,6 +21,7 @@ from rigging.rig import CharacterRig
 from rigging.scene_binding import weld
 from tests.dataset.sources.gltf_scenes import TRIANGLE_V3, build, rigged, save
 from tests.dataset.sources.test_meshopt import INDICES, packed_document
+from tests.rigging.untouched import assert_untouched, find  # noqa: F401 (scenes.assert_untouched)
 
 SQUARE_V3 = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, .5], [.5, .5, 2], [1, 0, 0]], "f4")  # the last stands on the second
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
@@ -85,63 +86,6 @@ def skinned_by_gltf(path, original, turned: dict[int, np.ndarray]) -> np.ndarray
         local_V4 = np.c_[values["POSITION"], np.ones(len(slot_VK))]
         out.append((blend_V44 @ local_V4[..., None])[:, :3, 0])
     return np.concatenate(out)
-
-
-def find(container: Container, number: int, source: dict) -> tuple[dict, dict]:
-    """The node (or the child it was moved to) and the primitive that draws `source` now."""
-    nodes = container.document["nodes"]
-    for k in (number, *nodes[number].get("children", [])):
-        for primitive in container.document["meshes"][nodes[k]["mesh"]]["primitives"] if "mesh" in nodes[k] else ():
-            if bare(primitive) == bare(source):
-                return nodes[k], primitive
-    raise AssertionError(f"node {number} lost a primitive")
-
-
-def bare(primitive: dict) -> dict:
-    """Without joints and weights."""
-    primitive = deepcopy(primitive)
-    for holder in (primitive, *primitive.get("extensions", {}).values()):
-        if "attributes" in holder:
-            holder["attributes"] = {k: v for k, v in holder["attributes"].items() if not k.startswith(("JOINTS_", "WEIGHTS_"))}
-    return primitive
-
-
-def assert_untouched(original, path, policy: str) -> None:
-    """All of the original is in the rigged file: bytes of views, values of entries; only what a rig must change has changed."""
-    old, new = Container(original), Container(path)
-    was, now = deepcopy(old.document), deepcopy(new.document)
-    for k, view in enumerate(was.get("bufferViews", [])):
-        for before, after in ((view, now["bufferViews"][k]), *((p, now["bufferViews"][k]["extensions"][name])
-                                                              for name, p in view.get("extensions", {}).items())):
-            if "uri" in was["buffers"][before["buffer"]] or before["buffer"] == 0:
-                assert old._slice(before, k) == new._slice(after, k)
-            hidden = {"buffer", "byteOffset", "extensions"}
-            assert {a: b for a, b in before.items() if a not in hidden} == {a: b for a, b in after.items() if a not in hidden}
-    for k, image in enumerate(was.get("images", [])):
-        after = now["images"][k]
-        if "uri" in image and not image["uri"].startswith("data:"):
-            assert new.view(after["bufferView"])[0] == (old.path.parent / image["uri"]).read_bytes()
-            after = {a: b for a, b in after.items() if a not in ("bufferView", "mimeType")} | {"uri": image["uri"]}
-        assert after == image
-    assert now["accessors"][:len(was["accessors"])] == was["accessors"]
-    for k, node in enumerate(was["nodes"]):
-        hidden = {"skin", "mesh", "children"}
-        assert {a: b for a, b in node.items() if a not in hidden} == {a: b for a, b in now["nodes"][k].items() if a not in hidden}
-        assert now["nodes"][k].get("children", [])[:len(node.get("children", []))] == node.get("children", [])
-        for primitive in was["meshes"][node["mesh"]]["primitives"] if "mesh" in node else ():
-            find(new, k, primitive)
-    for before, after in zip(was.get("scenes", []), now.get("scenes", []), strict=True):
-        assert after["nodes"][:len(before.get("nodes", []))] == before.get("nodes", [])
-        assert {a: b for a, b in before.items() if a != "nodes"} == {a: b for a, b in after.items() if a != "nodes"}
-    for mesh, after in zip(was["meshes"], now["meshes"]):
-        assert {a: b for a, b in mesh.items() if a != "primitives"} == {a: b for a, b in after.items() if a != "primitives"}
-    changed = {"bufferViews", "images", "accessors", "nodes", "scenes", "meshes", "buffers", "skins"}
-    if policy == "replace":
-        changed |= {"animations"}
-        for document in (was, now):
-            document.get("extensions", {}).get("VRM", {}).pop("humanoid", None)  # names the new joints: its own test
-            document.get("extensions", {}).get("VRM", {}).get("firstPerson", {}).pop("firstPersonBone", None)
-    assert {k: v for k, v in was.items() if k not in changed} == {k: v for k, v in now.items() if k not in changed}
 
 
 # ------------------------------------------------------------------------------------------------ odd scenes

@@ -11,22 +11,20 @@ import numpy as np
 import pytest
 
 from dataset.asset import AssetError
-from dataset.exporter import strongest_weights
 from dataset.format import BODY_NAMES, BODY_PARENTS, DIALECTS, skeleton
 from dataset.poses import T_AIMS
 from dataset.sources.bvh import load_bvh, read_bvh
 from dataset.sources.humans import STYLES, generate
-from geometry.kinematics import forward_kinematics, homogeneous, quaternion_to_matrix, retarget, rotation_uniform, rotvec_to_matrix
+from geometry.kinematics import homogeneous, quaternion_to_matrix, rotation_uniform, rotvec_to_matrix
 from geometry.similarity import Y_UP_TO_Z_UP
-from geometry.skinning import linear_blend_skinning, skin_transforms
-from rigging.animation import Clip, bake, continuous, leg_length, load_clip
+from rigging.animation import Clip, bake, continuous, load_clip
 from rigging.bvh_export import write_bvh, zxy_degrees
 from rigging.dialects import in_dialect
 from rigging.rig import CharacterRig
-from rigging.scene_binding import weld
 from rigging.scene_fresh import fresh_scene
 
 from tests.rigging.gltf_player import Player
+from tests.rigging.played import played as ours
 
 HERE = Path(__file__).parent
 J = {name: j for j, name in enumerate(BODY_NAMES)}
@@ -58,27 +56,6 @@ def rigged(dialect: str = "contest", to_network_33: np.ndarray = Y_UP_TO_Z_UP, u
     rig = in_dialect(rig, dialect)
     vertices_V3 = (asset.vertices_V3.astype(np.float64) @ to_network_33).astype(np.float32)
     return fresh_scene(vertices_V3, asset.faces_F3, None, rig, up), rig, vertices_V3
-
-
-def ours(rig: CharacterRig, vertices_V3: np.ndarray, clip: Clip, frame: int) -> tuple[np.ndarray, np.ndarray]:
-    """(V, 3), (22, 3) by geometry.kinematics and skinning, in the network's frame; the weights as the file holds them."""
-    names = {name: j for j, name in enumerate(rig.names)}
-    back = {ours: theirs for dialect in DIALECTS.values() for ours, theirs in dialect.items() if all(n in names for n in
-            [dialect[b] for b in BODY_NAMES])}
-    body = [names[back[name]] for name in BODY_NAMES]
-    turn_33 = rig.to_network_33
-    joints_J3 = rig.joints_J3 @ turn_33.T
-    local_J44 = homogeneous(np.tile(np.eye(3), (len(joints_J3), 1, 1)), joints_J3)
-    turn_J33 = Y_UP_TO_Z_UP @ clip.rotations_TJ33[frame] @ Y_UP_TO_Z_UP.T
-    body_44 = retarget(BODY_PARENTS, turn_J33, joints_J3[body], local_J44[body], T_AIMS[22])
-    basis_J44 = np.tile(np.eye(4), (len(joints_J3), 1, 1))
-    basis_J44[body] = body_44
-    pose_J44 = forward_kinematics(rig.parents, local_J44, basis_J44)
-    pose_J44[:, :3, 3] += leg_length(joints_J3[body]) * (Y_UP_TO_Z_UP @ clip.offset_T3[frame])
-    joint_VK, weight_VK = strongest_weights(weld(rig.skin_VJ, vertices_V3), 4)
-    skin_VJ = np.zeros(rig.skin_VJ.shape)
-    np.add.at(skin_VJ, (np.arange(len(skin_VJ))[:, None], joint_VK), weight_VK)
-    return linear_blend_skinning(vertices_V3 @ turn_33.T, skin_VJ, skin_transforms(pose_J44, local_J44)), pose_J44[body, :3, 3]
 
 
 CASES = [("contest", Y_UP_TO_Z_UP, "y"), ("mixamo", Y_UP_TO_Z_UP, "y"), ("ue5", Y_UP_TO_Z_UP, "y"), ("vrm", BACKWARDS @ Y_UP_TO_Z_UP, "y"),
