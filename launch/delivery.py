@@ -12,9 +12,10 @@ import numpy as np
 
 from dataset.asset import Asset, network_rotation
 from dataset.sources.files import GLTF
-from launch.rig_result import RigResult
+from launch.rig_result import CM_PER_BOX, RigResult
 from rigging.animation import Clip, bake
 from rigging.dialects import in_dialect
+from rigging.quality import Quality, assess
 from rigging.rig import CharacterRig
 from rigging.scene import add_rig
 from rigging.scene_binding import RiggedScene
@@ -46,9 +47,13 @@ class Delivery:
 
 
 class Delivered(NamedTuple):
-    """rig: the contest's joints with polished weights, steps: what was done to them. scene: None for a cloud of points."""
+    """rig: the contest's joints with polished weights, steps: what was done to them, quality: its examination.
+
+    scene: None for a cloud of points.
+    """
     rig: CharacterRig
     steps: tuple[Step, ...]
+    quality: Quality
     scene: RiggedScene | None
 
     @property
@@ -66,8 +71,10 @@ def deliver(source: Path, asset: Asset, result: RigResult, wishes: Delivery) -> 
     raw = CharacterRig(np.float64(result.joints_J3), result.parents, result.names, result.skin_VJ, turn_33)
     options = WeightOptions(influences=wishes.influences, symmetric=wishes.symmetric)
     polished = polish(asset.vertices_V3, asset.faces_F3, raw, options)
+    expected_cm_J = None if result.expected_error_J is None else result.expected_error_J * CM_PER_BOX
+    quality = assess(asset.vertices_V3, asset.faces_F3, polished.rig, expected_cm_J)
     if not asset.has_faces:
-        return Delivered(polished.rig, polished.steps, None)
+        return Delivered(polished.rig, polished.steps, quality, None)
     own_bones = wishes.policy == "keep-skeleton" and source.suffix.lower() in GLTF
     rig = polished.rig if own_bones else in_dialect(polished.rig, wishes.dialect, wishes.hands)
     if source.suffix.lower() in GLTF:
@@ -78,4 +85,4 @@ def deliver(source: Path, asset: Asset, result: RigResult, wishes: Delivery) -> 
         bake(scene, rig, wishes.clip)
     if wishes.dialect == "vrm":
         vrm_extension(scene, rig, asset.vertices_V3)
-    return Delivered(polished.rig, polished.steps, scene)
+    return Delivered(polished.rig, polished.steps, quality, scene)

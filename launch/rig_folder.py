@@ -8,13 +8,15 @@ import numpy as np
 
 from dataset.asset import Asset, network_rotation
 from dataset.exporter import replace_folder, save_contest
-from dataset.format import skeleton
 from dataset.preview import draw_preview
 from launch.delivery import Delivered, Delivery, deliver
 from launch.rig_result import CM_PER_BOX, RigResult
+from launch.runtime import gradual_underflow
+from rigging.quality import Quality
+from rigging.quality_figure import Figure
+from rigging.quality_pictures import draw
+from rigging.report_html import report_html
 
-OUTSIDE = 0.01            # box units beyond the mesh's bounding box before a joint counts as outside
-ASYMMETRY = 1.15          # a left bone this much longer than its right one is worth a word
 DOUBT = 0.5               # confidence under which a joint is named
 INFLUENCE = 1e-3          # weights below it do not count as an influence
 REPORT = "report.json"
@@ -35,21 +37,26 @@ def write_rig(folder: Path, source: Path, asset: Asset, rig: RigResult, making: 
 
     Raises: AssetError or ValueError where the file and the rig do not go together; then nothing is written.
     """
-    delivered = deliver(source, asset, rig, wishes)
-    report = make_report(asset, rig, making, wishes, delivered)
+    with gradual_underflow():
+        delivered = deliver(source, asset, rig, wishes)
+        report = make_report(asset, rig, making, wishes, delivered)
 
-    def fill(fresh: Path) -> None:
-        _write_files(fresh, asset, rig, wishes, delivered)
-        report["files"] = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
-        (fresh / REPORT).write_bytes(as_json(report))
-    replace_folder(folder, fill, sweep=False)
+        def fill(fresh: Path) -> None:
+            _write_files(fresh, asset, rig, wishes, delivered, report)
+            report["files"] = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
+            (fresh / REPORT).write_bytes(as_json(report))
+        replace_folder(folder, fill, sweep=False)
     return report
 
 
-def _write_files(folder: Path, asset: Asset, rig: RigResult, wishes: Delivery, delivered: Delivered) -> None:
+def _write_files(folder: Path, asset: Asset, rig: RigResult, wishes: Delivery, delivered: Delivered, report: dict) -> None:
     save_contest(folder, rig.box_joints_J3, rig.skin_VJ, rig.box_vertices_V3)
     if delivered.scene is not None:
         delivered.scene.file.write(folder / ("rigged.vrm" if wishes.dialect == "vrm" else "rigged.glb"))
+    figure = Figure.of(asset.vertices_V3, asset.faces_F3, delivered.rig)
+    page = report_html(report["input"], delivered.quality, draw(figure), report["joints"], report["weights"],
+                       [*report["warnings"], *delivered.notes])
+    (folder / "report.html").write_bytes(page)
     turn = network_rotation(asset)  # so that the figure's front is drawn as the front, whatever the file's custom
     draw_preview(folder / "preview.png", turn.apply(asset.vertices_V3), asset.faces_F3 if asset.has_faces else None,
                  turn.apply(rig.joints_J3), rig.parents, "z", skin_VJ=delivered.rig.skin_VJ)
@@ -75,7 +82,7 @@ def make_report(asset: Asset, rig: RigResult, making: Making, wishes: Delivery, 
             "dialect": wishes.dialect, "hands": wishes.hands, "rig": wishes.policy,
             "expected_error_cm": rig.expected_error_cm, "turned_upright_degrees": round(rig.turned, 1),
             "influences": {"mean": round(float(influences_V.mean()), 3), "max": int(influences_V.max())},
-            "warnings": warnings_of(rig), "notes": delivered.notes, "weights": [rounded(step.as_dict()) for step in delivered.steps],
+            "quality": delivered.quality.as_dict(), "warnings": warnings_of(rig, delivered.quality), "notes": delivered.notes, "weights": [rounded(step.as_dict()) for step in delivered.steps],
             "joints": joint_rows(rig), "made_from": making.made_from}
 
 
@@ -99,36 +106,13 @@ def rounded(data):
     return float(f"{data:.6g}") if isinstance(data, float) else data
 
 
-def warnings_of(rig: RigResult) -> list[str]:
-    """Plain sentences about what an animator should look at."""
-    low_3, high_3 = rig.box_vertices_V3.min(0) - OUTSIDE, rig.box_vertices_V3.max(0) + OUTSIDE
-    outside_J = ((rig.box_joints_J3 < low_3) | (rig.box_joints_J3 > high_3)).any(1)
-    out = []
-    if outside_J.any():
-        out.append(f"joints outside the mesh's box: {_names(rig, outside_J)}")
-    if rig.confidence_J is not None and (rig.confidence_J < DOUBT).any():
-        out.append(f"low confidence: {_names(rig, rig.confidence_J < DOUBT)}")
-    uneven_J = uneven_bones(rig)
-    if uneven_J.any():
-        out.append(f"left and right bones differ by more than {ASYMMETRY - 1:.0%}, to: {_names(rig, uneven_J)}")
-    return out
-
-
-def uneven_bones(rig: RigResult) -> np.ndarray:
-    """(J,) True where the bone ending in a left joint and its mirror differ in length by more than ASYMMETRY; right ones stay False."""
-    bones = skeleton(len(rig.names))
-    length_J = np.array([0 if p is None else np.linalg.norm(rig.box_joints_J3[j] - rig.box_joints_J3[p])
-                         for j, p in enumerate(bones.parents)])
-    mirrored_J = length_J[list(bones.mirror)]
-    longer_J, shorter_J = np.maximum(length_J, mirrored_J), np.minimum(length_J, mirrored_J)
-    left_J = np.array([name.startswith("l_") for name in rig.names])
-    return left_J & (longer_J > ASYMMETRY * shorter_J)
+def warnings_of(rig: RigResult, quality: Quality) -> list[str]:
+    """Plain sentences about what an animator should look at, the worst first."""
+    doubted = [] if rig.confidence_J is None else [name for name, sure in zip(rig.names, rig.confidence_J) if sure < DOUBT]
+    found = [check.sentence for verdict in ("fail", "warn") for check in quality.of(verdict)]
+    return found + ([f"low confidence: {', '.join(doubted)}"] if doubted else [])
 
 
 def as_json(data: dict) -> bytes:
     """As reports and summaries are written: to be read by people too."""
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _names(rig: RigResult, chosen_J: np.ndarray) -> str:
-    return ", ".join(name for name, chosen in zip(rig.names, chosen_J) if chosen)
