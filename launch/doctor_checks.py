@@ -23,7 +23,7 @@ GIGABYTE = 1 << 30
 DISK_FAIL, DISK_WARN = 0.3, 2.0       # gigabytes free: kernels and results; what a first set-up takes
 MEMORY_FAIL, MEMORY_WARN = 0.7, 2.0   # gigabytes available
 SECONDS = 900                         # Jittor's first start compiles for minutes
-SEED, TELLING_CM = 3, 12.0            # the mascot that is rigged, and a mean error over which the checkpoint does not do its work
+SEED, TELLING_CM = 5, 12.0            # the mascot that is rigged, and a mean error over which the checkpoint does not do its work
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)", re.MULTILINE)
 OPENMP = "#include <omp.h>\n#include <cstdio>\nint main() { std::printf(\"%d\", omp_get_max_threads()); }\n"
 START = ("import json; from launch.runtime import start_jittor; jt = start_jittor(); "
