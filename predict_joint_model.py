@@ -69,6 +69,8 @@ def add_wishes(group) -> None:
     group.add_argument("--influences", type=int, choices=range(1, 9), default=4, metavar="1-8",
                        help="most weights that a vertex keeps in rigged.glb (default: %(default)s)")
     group.add_argument("--symmetric", action="store_true", help="a mesh that is its own mirror image gets such weights, exactly")
+    group.add_argument("--fbx", action="store_true", help="write rigged.fbx beside rigged.glb; needs Blender's package "
+                       "(pip install -r requirements-fbx.txt)")
     group.add_argument("--animate", type=Path, metavar="CLIP",
                        help="bake a motion into rigged.glb: a .bvh, or an .npz with one clip or a bank of them")
     group.add_argument("--clip", metavar="NAME", help="which clip of the bank that --animate names")
@@ -90,8 +92,11 @@ def run(args: argparse.Namespace) -> int:
     from launch.outcome import table
     from launch.predictor import Predictor, PredictorOptions
     from rigging.animation import load_clip
+    from rigging.fbx import INSTALL, has_blender
     clip = load_clip(args.animate, args.clip) if args.animate else None
-    wishes = Delivery(args.dialect, args.hands, args.influences, args.rig, args.symmetric, clip)
+    if args.fbx and not has_blender():
+        raise ValueError(f"--fbx: {INSTALL}")
+    wishes = Delivery(args.dialect, args.hands, args.influences, args.rig, args.symmetric, clip, args.fbx)
     predictor = Predictor(args.checkpoint, PredictorOptions(args.joints, args.seed, args.looks, not args.one_pass))
     name = args.name or args.checkpoint.resolve().name
     options = BatchOptions(args.output, name, args.up, wishes, args.batch_size, sys.stderr.isatty())

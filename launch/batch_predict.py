@@ -4,6 +4,7 @@
                               predict_skin.npy          weights (V, J)         as the network says, original vertex order
                               transformed_vertices.npy  vertices (V, 3)
                               rigged.glb | rigged.vrm   meshes only: the file's own scene with the rig in it, polished weights
+                              rigged.fbx                the same scene, with --fbx
                               preview.png  report.json
     <output>/<run>/summary.json                         there when the batch came to its end
 

@@ -12,6 +12,7 @@ from dataset.preview import draw_preview
 from launch.delivery import Delivered, Delivery, deliver
 from launch.rig_result import CM_PER_BOX, RigResult
 from launch.runtime import gradual_underflow
+from rigging.fbx import write_fbx
 from rigging.quality import Quality
 from rigging.quality_figure import Figure
 from rigging.quality_pictures import draw
@@ -52,7 +53,10 @@ def write_rig(folder: Path, source: Path, asset: Asset, rig: RigResult, making: 
 def _write_files(folder: Path, asset: Asset, rig: RigResult, wishes: Delivery, delivered: Delivered, report: dict) -> None:
     save_contest(folder, rig.box_joints_J3, rig.skin_VJ, rig.box_vertices_V3)
     if delivered.scene is not None:
-        delivered.scene.file.write(folder / ("rigged.vrm" if wishes.dialect == "vrm" else "rigged.glb"))
+        scene = folder / ("rigged.vrm" if wishes.dialect == "vrm" else "rigged.glb")
+        delivered.scene.file.write(scene)
+        if wishes.fbx:
+            write_fbx(scene, folder / "rigged.fbx")
     figure = Figure.of(asset.vertices_V3, asset.faces_F3, delivered.rig)
     page = report_html(report["input"], delivered.quality, draw(figure), report["joints"], report["weights"],
                        [*report["warnings"], *delivered.notes])

@@ -17,7 +17,7 @@ MEMORY = 16 << 30    # bytes of data that Blender may hold
 SUFFIX = ".fbx"
 PICTURE_FOLDERS = ("texture", "textures", "image", "images", "map", "maps", "material", "materials")   # beside the file's own folder
 INSTALL = ("FBX needs Blender's package (optional, a gigabyte, Python 3.11): .venv/bin/python -m pip install -r requirements-fbx.txt; "
-           "or name a Python that has it in TRANSREFINER_BLENDER; or export the file as .glb (Blender: File > Export > glTF 2.0)")
+           "or name a Python that has it in TRANSREFINER_BLENDER; or let Blender itself convert it from or to .glb")
 
 
 def has_blender() -> bool:

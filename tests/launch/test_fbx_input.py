@@ -73,12 +73,17 @@ def test_a_batch_rigs_it_like_the_glb_that_it_becomes(here):
     assert not list((here / "tmp").iterdir())
 
 
-def test_where_blender_is_not_a_sentence_says_so(here, monkeypatch):
+def test_where_blender_is_not_a_sentence_says_so(here, monkeypatch, capsys):
     monkeypatch.setenv("TRANSREFINER_BLENDER", "")
     monkeypatch.setattr("rigging.fbx.importlib.util.find_spec", lambda name: None)
     assert also_in_folders() == ()
     files, missing = gather_inputs([str(here / "in")], None, None)
     assert not files and "export it as .glb" in missing[0].reason
+    import predict_joint_model as door
+    save_random(here / "run", joints=22, points=64)
+    assert door.main(["--input", str(here / "hero.glb"), "--checkpoint", str(here / "run"), "--output", str(here / "out"), "--fbx"]) == 2
+    said = capsys.readouterr().err
+    assert "--fbx: FBX needs Blender's package" in said and len(said.splitlines()) == 1 and not (here / "out").exists()
     done = subprocess.run([sys.executable, "-c", "import bpy"], capture_output=True)
     if done.returncode == 0:
         pytest.skip("bpy is installed here, so it is not missing")
@@ -95,6 +100,7 @@ def test_a_real_avatar(shared_data, tmp_path):
     import predict_joint_model as door
     save_random(tmp_path / "run", joints=22, points=64)
     assert door.main(["--input", str(shared_data / "characters" / "rb_Female_Adult_01.fbx"), "--checkpoint", str(tmp_path / "run"),
-                      "--output", str(tmp_path / "out")]) == 0
+                      "--output", str(tmp_path / "out"), "--fbx"]) == 0
     folder = tmp_path / "out" / "run" / "other" / "rb_Female_Adult_01"
+    assert (folder / "rigged.fbx").read_bytes()[:18] == b"Kaydara FBX Binary"
     assert (folder / "rigged.glb").read_bytes()[:4] == b"glTF" and b'"rb_Female_Adult_01.fbx"' in (folder / "report.json").read_bytes()
