@@ -97,7 +97,7 @@ def train_step(model, loss_of: RigLoss, optimizer: AdamW, batch: dict[str, np.nd
 
 
 def evaluate(session: Session) -> dict[str, float]:
-    """Fixed samples, averaged weights, eval mode; every figure is a mean over assets, not over batches."""
+    """Fixed samples, averaged weights, eval mode; every figure is a mean over assets, not over batches. What no asset has is left out."""
     session.optimizer.swap_average()
     session.model.eval()
     rows = []
@@ -106,7 +106,8 @@ def evaluate(session: Session) -> dict[str, float]:
         rows += asset_rows([np.asarray(part.numpy(), np.float64) for part in rig if part is not None], batch)
     session.model.train()
     session.optimizer.swap_average()
-    return {f"val_{key}": float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+    columns = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return {f"val_{key}": float(np.nanmean(values)) for key, values in columns.items() if not np.isnan(values).all()}
 
 
 def asset_rows(rig: list[np.ndarray], batch: dict[str, np.ndarray]) -> list[dict[str, float]]:

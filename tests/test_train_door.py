@@ -1,6 +1,7 @@
 """The training door, end to end on the tiny preset: it learns, a killed run repeats the unbroken one, ranks agree, NaN stops it."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -59,6 +60,15 @@ def test_leaves_what_it_promises(unbroken):
     assert {"log.csv", "curves.png", "best", "last", "state.safetensors"} <= names
     first, last = losses(unbroken)[1], losses(unbroken)[STEPS]
     assert float(last[0]) < float(first[0])
+
+
+def test_the_baseline_trains_through_the_same_door(cache, tmp_path):
+    """It expects no errors, and a figure that it cannot have is absent, where NaN would be no JSON."""
+    done = run(tmp_path, cache, "--model", "pct")
+    assert done.returncode == 0, done.stderr[-2000:]
+    config = json.loads((tmp_path / "run" / "best" / "config.json").read_text())
+    assert config["config"]["model"] == "pct" and "val_expected" not in config["extra"]["figures"]
+    assert config["extra"]["figures"]["val_j2j"] > 0
 
 
 def test_killed_and_resumed_is_the_unbroken_run(unbroken, cache, tmp_path, children_may_die):
