@@ -11,7 +11,8 @@ starts() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 8))' >/dev/null 
 
 candidates=(.venv/bin/python)
 # as setup.sh does: an active conda environment counts where it has Jittor
-if [ -n "${CONDA_PREFIX:-}" ] && "$CONDA_PREFIX/bin/python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("jittor") is None)' 2>/dev/null
+if [ -n "${CONDA_PREFIX:-}" ] &&
+    "$CONDA_PREFIX/bin/python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("jittor") is None)' 2>/dev/null
 then candidates=("$CONDA_PREFIX/bin/python"); fi
 for python in "${candidates[@]}" ${TRANSREFINER_PYTHON:-} python3.11 python3.12 python3 python; do
     if starts "$python"; then exec "$python" -m launch.doctor; fi

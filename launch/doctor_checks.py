@@ -145,7 +145,8 @@ def writable(place: Place) -> Finding:
         except OSError as error:
             wrong.append(f"{folder}: {error.strerror}")
     if wrong:
-        return Finding(FAIL, f"cannot write to {'; '.join(wrong)}", "make them yours (chown, chmod), or put results elsewhere with --output")
+        return Finding(FAIL, f"cannot write to {'; '.join(wrong)}",
+                       "make them yours (chown, chmod), or put results elsewhere with --output")
     return Finding(OK, "results, runs, data and Jittor's cache can be written")
 
 
@@ -229,8 +230,8 @@ def prediction(place: Place) -> Finding:
                      "--checkpoint", str(place.checkpoint)], place.root)
         seconds, made = time.monotonic() - began, Path(folder) / "run" / "other" / "doctor"
         if done.returncode or not (made / "rigged.glb").is_file():
-            return Finding(FAIL, f"the predict door ended with {done.returncode}: {_reason(done)}", "mend the lines above first; if all "
-                           "are ok, please report this")
+            return Finding(FAIL, f"the predict door ended with {done.returncode}: {_reason(done)}",
+                           "mend the lines above first; if all are ok, please report this")
         joints = json.loads((made / "report.json").read_text())["joints"]
         skin_VJ = np.load(made / "predict_skin.npy")
     places = dict(zip(man.names, man.joints_J3))
@@ -238,7 +239,8 @@ def prediction(place: Place) -> Finding:
     off = float(np.mean(off_J)) * 170 / np.ptp(man.vertices_V3, axis=0).max()
     said = f"{len(man.vertices_V3)} vertices in {seconds:.1f} s, joints off by {off:.1f} cm on average"
     if not off < TELLING_CM or not np.allclose(skin_VJ.sum(1), 1, atol=1e-4):
-        return Finding(FAIL, f"{said}: the checkpoint does not do its work here", "see the line 'checkpoint'; if that is ok, please report this")
+        return Finding(FAIL, f"{said}: the checkpoint does not do its work here",
+                       "see the line 'checkpoint'; if that is ok, please report this")
     fresh = sum(kernel.stat().st_mtime > moment for kernel in place.cache.glob("jt*/**/jit/*.so"))
     return Finding(OK, said + (f"; {fresh} kernels were compiled, the next start is faster" if fresh else "; all kernels were there"))
 
@@ -265,5 +267,6 @@ def _reason(done: subprocess.CompletedProcess) -> str:
     return next((line.split("FAILED: ")[1] for line in done.stdout.splitlines() if "FAILED: " in line), _last(done))
 
 
-CHECKS = {"Python": python, "environment": environment, "packages": packages, "compiler": compiler, "oneDNN": onednn, "resources": resources,
-          "writing": writable, "checkpoint": checkpoint, "GPU": gpu, "MPI": mpi, "extras": extras, "Jittor": jittor, "prediction": prediction}
+CHECKS = {"Python": python, "environment": environment, "packages": packages, "compiler": compiler, "oneDNN": onednn,
+          "resources": resources, "writing": writable, "checkpoint": checkpoint, "GPU": gpu, "MPI": mpi, "extras": extras,
+          "Jittor": jittor, "prediction": prediction}

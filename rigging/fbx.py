@@ -63,7 +63,8 @@ def _convert(job: str, source: Path, target: Path) -> Path:
             raise AssetError(f"{source.name}: Blender cannot convert it ({said[-1] if said else 'it crashed'})")
         write_atomically(target, fresh.read_bytes())
     except OSError as error:
-        raise AssetError(f"{source.name}: {python} cannot be run ({error.strerror}): name a Python with bpy in TRANSREFINER_BLENDER") from None
+        raise AssetError(f"{source.name}: {python} cannot be run ({error.strerror}): "
+                         "name a Python with bpy in TRANSREFINER_BLENDER") from None
     finally:
         fresh.unlink(missing_ok=True)
     return target

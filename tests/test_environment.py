@@ -51,6 +51,7 @@ def test_what_the_code_imports_is_pinned():
     listed = pins((ROOT / "requirements.txt").read_text()) | pins((ROOT / "requirements-data.txt").read_text())
     known = {IMPORT_NAME.get(name, name).lower() for name in listed} | set(sys.stdlib_module_names) | {r.lower() for r in ROOMS}
     known |= {path.stem.lower() for path in [*ROOT.glob("*.py"), *(ROOT / "tests").rglob("*.py")]}  # doors, and helpers of tests
+    known |= {"io_scene_fbx", *pins((ROOT / "requirements-fbx.txt").read_text())}   # optional, and a part of it
     known |= {"benchmarks", "jittor_utils", "torch"}  # a part of jittor; and what only tests use that skip themselves without it
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")] + list(ROOT.glob("*.py"))
     for path in files:

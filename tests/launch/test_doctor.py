@@ -78,7 +78,8 @@ def test_compiler(place, tmp_path):
     assert gone.level == FAIL and "sudo apt-get install g++ libgomp1" in gone.remedy
     broken = program(tmp_path / "a" / "g++", "#!/bin/sh\necho 'cannot find -lgomp' >&2\nexit 1\n")
     assert "does not compile an OpenMP program: cannot find -lgomp" in doctor_checks.compiler(place._replace(path=str(broken))).said
-    other = program(tmp_path / "b" / "g++", "#!/bin/sh\nprintf '#!/bin/sh\\necho libgomp.so.1 is missing >&2\\nexit 127\\n' > a\nchmod +x a\n")
+    other = program(tmp_path / "b" / "g++",
+                    "#!/bin/sh\nprintf '#!/bin/sh\\necho libgomp.so.1 is missing >&2\\nexit 127\\n' > a\nchmod +x a\n")
     assert "does not run: libgomp.so.1 is missing" in doctor_checks.compiler(place._replace(path=str(other))).said
 
 
@@ -171,7 +172,8 @@ np.save(folder / "predict_skin.npy", np.ones((3, 1)))
 
 @pytest.mark.parametrize("code, said", [(WRONG, "the checkpoint does not do its work"),
                                         ("print('doctor.obj   FAILED: no disk'); raise SystemExit(2)", "ended with 2: no disk"),
-                                        ("raise SystemExit('no Jittor')", "ended with 1: no Jittor"), ("", "the predict door ended with 0")])
+                                        ("raise SystemExit('no Jittor')", "ended with 1: no Jittor"),
+                                        ("", "the predict door ended with 0")])
 def test_a_prediction_that_goes_wrong(place, code, said):
     program(place.root / "predict_joint_model.py", code)
     found = doctor_checks.prediction(place)
