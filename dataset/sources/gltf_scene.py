@@ -2,7 +2,9 @@
 
 Spec: Khronos "glTF 2.0" 3.5 (scenes, nodes) and 3.7.3 (skins): a skinned vertex goes to sum_k w_k G_k B_k v, with G_k the world
 matrix of joint k and B_k its inverse bind matrix. At the bind pose all G_k B_k are one matrix M, and joint k stands at M inv(B_k).
-Ours: where a file was saved in another pose, M is the one that most joints share, the topmost joint's on a tie.
+Ours: where a file was saved in another pose, M is the one that most joints share or hang below, the topmost joint's on a tie. To
+count those below matters: two hands have more joints than a trunk, and where the arms were moved, their joints agree as well. A
+smaller skin over joints that a larger one has placed rests where these stand, so the whole figure is read in one pose.
 """
 
 import numpy as np
@@ -28,7 +30,7 @@ class Scene:
         self._skins: dict[int, tuple[list[int], np.ndarray, np.ndarray]] = {}
         used = {container.entry("nodes", node).get("skin") for node in self.order} - {None}
         self._frames: dict[int, np.ndarray] = {}
-        for skin in sorted(used):
+        for skin in sorted(used, key=lambda skin: (-len(container.entry("skins", skin)["joints"]), skin)):  # the whole figure's first
             self._read_skin(skin)
 
     def _walk(self) -> None:
@@ -43,6 +45,10 @@ class Scene:
             self.parent[node], self._depth[node] = parent, self._depth[parent] + 1
             self.order.append(node)
             stack += [(child, node) for child in reversed(entry.get("children", []))]
+        self._place, self._size = {node: k for k, node in enumerate(self.order)}, dict.fromkeys(self.order, 1)
+        for node in reversed(self.order):
+            if self.parent[node] is not None:
+                self._size[self.parent[node]] += self._size[node]
 
     def _roots(self) -> list[int]:
         document = self.container.document
@@ -64,7 +70,9 @@ class Scene:
                 raise self.container.fail(f"skin {index} has {len(inverse_J44)} bind matrices for {len(joints)} joints")
             inverse_J44 = inverse_J44[:len(joints)]
         by_depth = sorted(range(len(joints)), key=lambda k: self._depth[joints[k]])
-        matrix_44 = most_agreed(np.stack([self.world[joints[k]] @ inverse_J44[k] for k in by_depth]))
+        by_depth = [k for k in by_depth if joints[k] in self._frames] or by_depth
+        matrix_44 = most_agreed(np.stack([self._frames.get(joints[k], self.world[joints[k]]) @ inverse_J44[k] for k in by_depth]),
+                                self._spans([joints[k] for k in by_depth]))
         try:
             frames_J44 = matrix_44 @ np.linalg.inv(inverse_J44)
         except np.linalg.LinAlgError:
@@ -72,6 +80,13 @@ class Scene:
         self._skins[index] = (joints, matrix_44, frames_J44)
         for joint, frame_44 in zip(joints, frames_J44):
             self._frames.setdefault(joint, frame_44)
+
+    def _spans(self, joints: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Where each joint and what hangs below it begins and ends among these joints, laid out depth first."""
+        place_J = np.array([self._place[joint] for joint in joints])
+        end_J = place_J + [self._size[joint] for joint in joints]
+        laid_J = np.sort(place_J)
+        return np.searchsorted(laid_J, place_J), np.searchsorted(laid_J, end_J)
 
     def skin_joints(self, skin: int) -> list[int]:
         return self._skins[skin][0]
@@ -117,14 +132,26 @@ class Scene:
         return values
 
 
-def most_agreed(matrix_J44: np.ndarray) -> np.ndarray:
-    """The matrix that most of the others equal within a thousandth of its size; the first on a tie. A few hundred are asked."""
+def most_agreed(matrix_J44: np.ndarray, spans: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
+    """The matrix that most of the others equal within a thousandth of its size; the first on a tie. A few hundred are asked.
+
+    spans, of `Scene._spans`: joints below one that agrees count too, and one that does so itself counts twice.
+    """
     best, votes = matrix_J44[0], 0
     for matrix_44 in matrix_J44[:MAX_CANDIDATES]:
-        agree = int((np.abs(matrix_J44 - matrix_44).max((1, 2)) <= 1e-3 * np.abs(matrix_44).max()).sum())
+        agree_J = np.abs(matrix_J44 - matrix_44).max((1, 2)) <= 1e-3 * np.abs(matrix_44).max()
+        agree = int(agree_J.sum()) + (0 if spans is None else _covered(agree_J, *spans))
         if agree > votes:
             best, votes = matrix_44, agree
     return best
+
+
+def _covered(agree_J: np.ndarray, begin_J: np.ndarray, end_J: np.ndarray) -> int:
+    """How many joints lie in the spans of those that agree."""
+    opened = np.zeros(len(agree_J) + 1, np.int64)
+    np.add.at(opened, begin_J[agree_J], 1)
+    np.add.at(opened, end_J[agree_J], -1)
+    return int((np.cumsum(opened)[:-1] > 0).sum())
 
 
 def local_matrix(container: Container, entry: dict, node: int) -> np.ndarray:

@@ -37,7 +37,7 @@ class Player:
         while stack:
             number, above_44 = stack.pop()
             assert number not in out
-            out[number] = above_44 @ _local(nodes[number])
+            out[number] = above_44 @ local(nodes[number])
             stack += [(child, out[number]) for child in nodes[number].get("children", [])]
         return out
 
@@ -74,7 +74,7 @@ class Player:
         return out[:, :3]
 
 
-def _local(node: dict) -> np.ndarray:
+def local(node: dict) -> np.ndarray:
     if "matrix" in node:
         return np.array(node["matrix"], float).reshape(4, 4).T
     x, y, z, w = np.array(node.get("rotation", (0, 0, 0, 1)), float)

@@ -161,6 +161,28 @@ def test_a_moved_control_bone_does_not_move_the_figure(tmp_path):
     np.testing.assert_allclose(asset.vertices_V3, TRIANGLE_V3, atol=1e-6)
 
 
+@pytest.mark.parametrize("legs", [False, True])
+def test_a_figure_saved_with_its_arms_moved_stays_upright(tmp_path, legs):
+    """52 joints in a real tree: each arm with its fingers has 18 of them, trunk, clavicles and legs 16; where the legs moved too, 8."""
+    bones = skeleton(52)
+    place = np.random.default_rng(0).normal(size=(52, 3))
+    document, binary = rigged([DIALECTS["mixamo"][n] for n in bones.names], translations=place)
+    nodes = document["nodes"]
+    for j, parent in enumerate(bones.parents):
+        nodes[2 + j].pop("children", None)
+        nodes[2 + j]["translation"] = (place[j] - (0 if parent is None else place[parent])).tolist()
+    for j, parent in enumerate(bones.parents):
+        if parent is not None:
+            nodes[2 + parent].setdefault("children", []).append(2 + j)
+    want = load(tmp_path, document, binary)
+    for name in ("upper_arm", "upper_leg")[:1 + legs]:
+        nodes[2 + bones.names.index(f"l_{name}")]["rotation"] = [0, .6, 0, .8]
+        nodes[2 + bones.names.index(f"r_{name}")]["rotation"] = [0, -.6, 0, .8]
+    got = load(tmp_path, document, binary)
+    np.testing.assert_allclose(got.joints_J3, want.joints_J3, atol=1e-6)
+    np.testing.assert_allclose(got.vertices_V3, want.vertices_V3, atol=1e-6)
+
+
 def test_an_armature_scaled_in_centimetres(tmp_path):
     """Blender and FBX put 0.01 on the armature node; mesh and bind matrices are in centimetres."""
     names = [DIALECTS["mixamo"][n] for n in skeleton(22).names]
