@@ -1,6 +1,6 @@
 """Are the rigged files what they should be? The whole way: files in, the predict door, and each output held against other people's tools.
 
-    npm ci --prefix tests/rigging                                              once: three.js, three-vrm, the Khronos validator
+    npm install --prefix tests/rigging                                         once: three.js, three-vrm, the Khronos validator
     python -m benchmarks.acceptance_rigs --characters FOLDER --json FILE       all checks, about ten minutes of one core
     python -m benchmarks.acceptance_rigs --quick                               a few generated figures: tries every check, a minute
 
@@ -34,7 +34,7 @@ from rigging.fbx import SUFFIX as FBX, has_blender
 ALL = Pass("contest")
 OTHERS = (Pass("vrm"), Pass("mixamo"), Pass("ue5"), Pass("unity"), Pass("smpl"), Pass("ue5", "none"), Pass("unity", "mitten"),
           Pass("smpl", "mitten"), Pass("vrm", "none"))
-OWN = Pass("contest", policy="keep-skeleton")
+OWN, OWN_VRM = Pass("contest", policy="keep-skeleton"), Pass("vrm", policy="keep-skeleton")
 SAMPLES = 400        # vertices of a file that three.js is asked for, about
 LIMITS = {"rigged": "-", "khronos": "0 errors", "untouched": "every byte", "contract": f"{checks.SUM:g}", "joints": f"{checks.JOINTS:g}",
           "weights": "1/255", "sides": "0 pairs", "three bones": f"{checks.VERTICES:g}", "three file": f"{checks.VERTICES:g}",
@@ -42,7 +42,8 @@ LIMITS = {"rigged": "-", "khronos": "0 errors", "untouched": "every byte", "cont
 SAYS = {"rigged": "the door rigs it", "khronos": "Khronos validator, errors", "untouched": "the user's own parts, byte by byte",
         "contract": "k influences, sums of 1, no NaN: |sum - 1|", "joints": "round trip: joints, of the size",
         "weights": "round trip: weights", "sides": "round trip: left stays left", "three bones": "three.js: bones by name, of the size",
-        "three file": "three.js plays: vertices against our skinning of the file", "three rig": "the same against the prediction and the clip",
+        "three file": "three.js plays: vertices against our skinning of the file",
+        "three rig": "the same against the prediction and the clip",
         "three-vrm": "three-vrm: required bones; a bent elbow, of the forearm"}
 
 
@@ -116,7 +117,8 @@ def main(argv: list[str] | None = None) -> int:
             if args.only is None or way.name in args.only:
                 outputs = rig(way, files, clip_path, work, args, results)
                 examine(outputs, clip, args.pictures if way == ALL else None, results)
-                print(f"{way.name}: {len(outputs)} files, {len(results.failures)} failures so far, {time.perf_counter() - started:.0f} s", flush=True)
+                seconds = time.perf_counter() - started
+                print(f"{way.name}: {len(outputs)} files, {len(results.failures)} failures so far, {seconds:.0f} s", flush=True)
     return report(args, results, time.perf_counter() - started)
 
 
@@ -137,21 +139,21 @@ def plan(users: list[Path], generated: list[Path], few: int) -> list[tuple[Pass,
     def some(files: list[Path], count: int, start: int) -> list[Path]:
         count = min(count, len(files))
         return [files[(start + k * len(files) // count) % len(files)] for k in range(count)]
-    glTF = [path for path in users if path.suffix.lower() in GLTF]
+    scenes = [path for path in users if path.suffix.lower() in GLTF]
     passes = [(ALL, users + generated)]
     for number, way in enumerate(OTHERS):
-        own = glTF if way == OTHERS[0] else some(glTF, few, number)
+        own = scenes if way == OTHERS[0] else some(scenes, few, number)
         passes.append((way, own + some(generated, 2, 3 * number)))
-    return passes + ([(OWN, glTF), (Pass("vrm", policy="keep-skeleton"), [path for path in glTF if path.suffix.lower() == ".vrm"])]
-                     if glTF else [])
+    own_skeletons = ((OWN, scenes), (OWN_VRM, [path for path in scenes if path.suffix.lower() == ".vrm"]))
+    return passes + [(way, files) for way, files in own_skeletons if files]
 
 
 def rig(way: Pass, files: list[Path], clip: Path, work: Path, args: argparse.Namespace, results: Results) -> list[Output]:
     """Through the predict door, in a process of its own. Files that it does not rig are failures."""
     seen = work / "seen" / way.name
-    command = [sys.executable, "-m", "benchmarks.acceptance.witness", str(seen), "--input", *map(str, files), "--checkpoint", args.checkpoint,
-               "--looks", str(args.looks), "--output", str(work / "rigs"), "--name", way.name, "--dialect", way.dialect, "--hands", way.hands,
-               "--rig", way.policy, "--influences", str(way.influences), "--animate", str(clip)]
+    command = [sys.executable, "-m", "benchmarks.acceptance.witness", str(seen), "--input", *map(str, files), "--animate", str(clip),
+               "--checkpoint", args.checkpoint, "--looks", str(args.looks), "--output", str(work / "rigs"), "--name", way.name,
+               "--dialect", way.dialect, "--hands", way.hands, "--rig", way.policy, "--influences", str(way.influences)]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     summary = work / "rigs" / way.name / "summary.json"
     if done.returncode not in (0, 2) or not summary.is_file():
@@ -211,7 +213,7 @@ def validate(outputs: list[Output], results: Results) -> None:
     if not outputs:
         return
     if not (MODULES / "gltf-validator").is_dir():
-        results.not_checked.append("no Khronos validator: npm ci --prefix tests/rigging")
+        results.not_checked.append("no Khronos validator: npm install --prefix tests/rigging")
         return
     done = subprocess.run(["node", str(ROOT / "tests" / "rigging" / "validate.mjs"), *(str(output.path) for output in outputs)],
                           capture_output=True, text=True, check=True)
@@ -231,7 +233,8 @@ def report(args: argparse.Namespace, results: Results, seconds: float) -> int:
     print(f"{outputs} rigged files, {len(results.failures)} failures, {seconds:.0f} s")
     if args.json:
         rows = {check: {"files": len(found), "failures": sum(bool(row[2]) for row in found), "limit": LIMITS[check],
-                        "worst": max((row[1] for row in found if row[1] is not None), default=None)} for check, found in results.rows.items()}
+                        "worst": max((row[1] for row in found if row[1] is not None), default=None)}
+                for check, found in results.rows.items()}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps({"about": machine(), "outputs": outputs, "seconds": round(seconds), "checks": rows,
                                          "failed": results.failures, "not_checked": results.not_checked}, indent=1) + "\n")

@@ -61,7 +61,9 @@ function picture(gltf) {
   scene.add(gltf.scene, new THREE.HemisphereLight(0xffffff, 0x888888, 3));
   for (const { mesh } of drawn(gltf)) {
     mesh.frustumCulled = false;
-    for (let k = 0; k < mesh.geometry.attributes.position.count; k += 7) box.expandByPoint(mesh.getVertexPosition(k, point).applyMatrix4(mesh.matrixWorld));
+    for (let k = 0; k < mesh.geometry.attributes.position.count; k += 7) {
+      box.expandByPoint(mesh.getVertexPosition(k, point).applyMatrix4(mesh.matrixWorld));
+    }
   }
   const middle = box.getCenter(new THREE.Vector3()), size = box.getSize(new THREE.Vector3()).length();
   const camera = new THREE.PerspectiveCamera(35, 640 / 480, size / 50, size * 10);

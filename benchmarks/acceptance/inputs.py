@@ -56,7 +56,7 @@ def textured(path: Path, vertices_V3: np.ndarray, faces_F3: np.ndarray, normals_
 
 
 def nested(path: Path, vertices_V3: np.ndarray, faces_F3: np.ndarray, normals_V3: np.ndarray) -> None:
-    """Centimetres under a node that scales to metres, itself below a turned node and one that turns back; with 16-bit indices if they fit."""
+    """Centimetres under a node that scales to metres and turns back what the node above it turned."""
     file = _with_mesh(vertices_V3 * 100, normals_V3)
     file.document["meshes"][0]["primitives"][0]["indices"] = _indices(file, faces_F3)
     file.document["nodes"] = [{"name": "scene", "rotation": [0, 0.6, 0, 0.8], "children": [1], "extras": {"kept": True}},
@@ -71,7 +71,8 @@ def draco(path: Path, vertices_V3: np.ndarray, faces_F3: np.ndarray, normals_V3:
     (place, points_V3), = values.items()
     file = GltfFile.empty()
     file.document["accessors"] = [
-        {"componentType": 5126, "count": len(points_V3), "type": "VEC3", "min": points_V3.min(0).tolist(), "max": points_V3.max(0).tolist()},
+        {"componentType": 5126, "count": len(points_V3), "type": "VEC3", "min": points_V3.min(0).tolist(),
+         "max": points_V3.max(0).tolist()},
         {"componentType": 5125, "count": int(np.size(faces)), "type": "SCALAR"}]
     packed = {"bufferView": file.view(blob), "attributes": {"POSITION": place}}
     file.append("meshes", {"name": "figure", "primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "extensions": {
@@ -89,7 +90,8 @@ def wavefront(path: Path, vertices_V3: np.ndarray, faces_F3: np.ndarray, normals
 
 def polygon(path: Path, vertices_V3: np.ndarray, faces_F3: np.ndarray, normals_V3: np.ndarray) -> None:
     """Binary PLY, Z up."""
-    head = (f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices_V3)}\nproperty float x\nproperty float y\nproperty float z\n"
+    head = (f"ply\nformat binary_little_endian 1.0\nelement vertex {len(vertices_V3)}\n"
+            "property float x\nproperty float y\nproperty float z\n"
             f"element face {len(faces_F3)}\nproperty list uchar int vertex_indices\nend_header\n")
     rows = np.zeros(len(faces_F3), [("count", "u1"), ("corners", "<i4", 3)])
     rows["count"], rows["corners"] = 3, faces_F3

@@ -22,7 +22,7 @@ def missing() -> str | None:
     if find() is None:
         return "no Chromium: apt-get install chromium"
     if not all((MODULES / folder).is_dir() for folder in MODULE_FOLDERS):
-        return "no three.js or three-vrm: npm ci --prefix tests/rigging"
+        return "no three.js or three-vrm: npm install --prefix tests/rigging"
     return None
 
 
