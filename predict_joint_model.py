@@ -48,7 +48,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
     add_wishes(parser.add_argument_group("how the rig is handed out (docs/skeletons.md, docs/weights.md)"))
     parser.add_argument("--strict", action="store_true", help="exit with 3 when a rig is expected to be off by more than "
-                        f"{ACCEPTED_CM:g} cm a joint (of a figure of 170 cm)")
+                        f"{ACCEPTED_CM:g} cm a joint (of a figure of 170 cm), or fails a check of its examination (docs/quality.md)")
     args = parser.parse_args(argv)
     if not args.input and not args.data_list:
         parser.error("name what to rig: --input FILE_OR_FOLDER ... or --data_root DIR --data_list LIST")
@@ -109,9 +109,10 @@ def run(args: argparse.Namespace) -> int:
     print(f"results: {args.output / name}")
     if any(o.reason for o in outcomes):
         return 2
-    doubtful = [o.input for o in outcomes if o.expected_error_cm is None or o.expected_error_cm > ACCEPTED_CM]
+    doubtful = [o.input for o in outcomes if o.expected_error_cm is None or o.expected_error_cm > ACCEPTED_CM or o.quality == "fail"]
     if args.strict and doubtful:
-        print(f"not good enough for --strict (expected error above {ACCEPTED_CM:g} cm, or unknown): {', '.join(doubtful)}", file=sys.stderr)
+        print(f"not good enough for --strict (expected error above {ACCEPTED_CM:g} cm or unknown, or a check failed): "
+              f"{', '.join(doubtful)}", file=sys.stderr)
         return 3
     return 0
 

@@ -1,6 +1,6 @@
 """What each part is worth: equal trainings from random weights that differ in one thing, measured on the same characters.
 
-    python -m benchmarks.ablations --assets FOLDER --motion BANK.npz --dev FOLDER --runs OUT        trains what is missing, one after another
+    python -m benchmarks.ablations --assets FOLDER --motion BANK.npz --dev FOLDER --runs OUT        trains what is missing
     python -m benchmarks.ablations --runs OUT --table docs/ablations.md                             the table of what is there
 
 Every run is stage 2 of preset small on the same prepared data, seeds and step count; the held-out motion of the bank poses the
@@ -70,21 +70,24 @@ def measure(args: argparse.Namespace, checkpoint: Path) -> dict:
 
 
 def table(runs: Path) -> str:
-    """Markdown: one row a change, means over its seeds, and the ratio of its J2J to the reference's."""
+    """Markdown: one row a change, means over its seeds, and the ratio of its J2J at rest to the reference's."""
     found: dict[str, list[dict]] = {}
     for file in sorted(runs.glob("*.json")):
         result = json.loads(file.read_text())
         found.setdefault(result["name"], []).append(result)
     if REFERENCE not in found:
         raise SystemExit(f"{runs}: has no result of the reference run; train it first")
-    lines = ["| change | seeds | J2J rest | posed | ratio | skin_l1 rest | validation J2J | skin_l1 |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| change | seeds | ratio | J2J rest | initial | posed | skin_l1 rest | validation J2J | skin_l1 |",
+             "|---|---|---|---|---|---|---|---|---|"]
     base = mean_of(found[REFERENCE], "dev", "rest", "j2j")
     for name in CHANGES:
         if name in found:
             results = found[name]
-            rest, posed, skin = (mean_of(results, "dev", *keys) for keys in (("rest", "j2j"), ("posed", "j2j"), ("rest", "skin_l1")))
+            rest, initial, posed, skin = (mean_of(results, "dev", *keys) for keys in (("rest", "j2j"), ("rest", "initial"), ("posed", "j2j"),
+                                                                                       ("rest", "skin_l1")))
             val, val_skin = (mean_of(results, "validation", key) for key in ("val_j2j", "val_skin_l1"))
-            lines.append(f"| {name} | {len(results)} | {rest:.4f} | {posed:.4f} | {rest / base:.2f} | {skin:.4f} | {val:.4f} | {val_skin:.4f} |")
+            numbers = " | ".join(f"{x:.4f}" for x in (rest, initial, posed, skin, val, val_skin))
+            lines.append(f"| {name} | {len(results)} | {rest / base:.2f} | {numbers} |")
     return "\n".join(lines)
 
 

@@ -169,7 +169,8 @@ def _rig_one(predictor: Predictor, task: Task, loaded: Loaded, run_folder: Path,
 
 def rigged(task: Task, report: dict, stood: bool = False) -> Outcome:
     return Outcome(task.path.name, task.folder, warnings=tuple(report["warnings"]), stood=stood, joints=report.get("joint_count"),
-                   vertices=report.get("vertices"), expected_error_cm=report.get("expected_error_cm"))
+                   vertices=report.get("vertices"), expected_error_cm=report.get("expected_error_cm"),
+                   quality=report.get("quality", {}).get("verdict"))
 
 
 def _read(tasks: list[Task], run_folder: Path, options: BatchOptions, common: str) -> Iterator[tuple[Task, Loaded]]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HEAD = ("input", "joints", "vertices", "expected error, cm", "warnings", "folder")
-NUMBERS = (1, 2, 3, 4)    # columns that end at the right
+HEAD = ("input", "joints", "vertices", "expected error, cm", "quality", "warnings", "folder")
+NUMBERS = (1, 2, 3, 5)    # columns that end at the right
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class Outcome:
     """What became of one input: folder on success, reason on failure. stood: it was there already, made from the same things.
 
     joints, vertices: how many. expected_error_cm: the mean over the joints in its report, None where the network does not say.
+    quality: the verdict of its examination, "pass", "warn" or "fail".
     """
     input: str
     folder: str | None = None
@@ -23,11 +24,12 @@ class Outcome:
     joints: int | None = None
     vertices: int | None = None
     expected_error_cm: float | None = None
+    quality: str | None = None
 
     def as_dict(self) -> dict:
         """A row of summary.json; that it stood already is left out: a second start writes the same bytes."""
         return {"input": self.input, "folder": self.folder, "reason": self.reason, "joints": self.joints, "vertices": self.vertices,
-                "expected_error_cm": self.expected_error_cm, "warnings": list(self.warnings)}
+                "expected_error_cm": self.expected_error_cm, "quality": self.quality, "warnings": list(self.warnings)}
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -40,8 +42,8 @@ def table(outcomes: list[Outcome]) -> str:
 
 def _row(o: Outcome) -> tuple[str, ...]:
     if o.reason is not None:
-        return printable(o.input), "", "", "", "", f"FAILED: {printable(o.reason)}"
-    numbers = (_number(o.joints), _number(o.vertices), _number(o.expected_error_cm, ".2f"), str(len(o.warnings)))
+        return printable(o.input), "", "", "", "", "", f"FAILED: {printable(o.reason)}"
+    numbers = (_number(o.joints), _number(o.vertices), _number(o.expected_error_cm, ".2f"), o.quality or "-", str(len(o.warnings)))
     return printable(o.input), *numbers, f"{o.folder}{' (unchanged)' * o.stood}"
 
 

@@ -86,7 +86,8 @@ def make_report(asset: Asset, rig: RigResult, making: Making, wishes: Delivery, 
             "dialect": wishes.dialect, "hands": wishes.hands, "rig": wishes.policy,
             "expected_error_cm": rig.expected_error_cm, "turned_upright_degrees": round(rig.turned, 1),
             "influences": {"mean": round(float(influences_V.mean()), 3), "max": int(influences_V.max())},
-            "quality": delivered.quality.as_dict(), "warnings": warnings_of(rig, delivered.quality), "notes": delivered.notes, "weights": [rounded(step.as_dict()) for step in delivered.steps],
+            "quality": delivered.quality.as_dict(), "warnings": warnings_of(rig, delivered.quality),
+            "notes": delivered.notes, "weights": [rounded(step.as_dict()) for step in delivered.steps],
             "joints": joint_rows(rig), "made_from": making.made_from}
 
 

@@ -109,7 +109,7 @@ def compile_note(what: str, after: float = 5.0) -> Iterator[None]:
 
 @contextmanager
 def gradual_underflow() -> Iterator[None]:
-    """Within it this thread's arithmetic keeps numbers below 2.2e-308, as IEEE 754 has it, for code that counts on x != y meaning x - y != 0.
+    """Within it this thread keeps numbers below 2.2e-308, as IEEE 754 has it, for code that counts on x != y meaning x - y != 0.
 
     Jittor compiles kernels with -Ofast, and the start-up code of such a library makes the thread that loads it take those numbers for
     zero, for good. SciPy's k-d tree then halves a box for ever whose points are that near to each other, until the stack is full.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import launch.batch_predict
 import predict_joint_model as door
 from dataset.sources.npz import write_npz
 from tests.dataset.figures import capsule_man
@@ -60,8 +61,10 @@ def test_strict_refuses_what_the_network_doubts(place, monkeypatch, capsys):
     assert summary["results"][0]["expected_error_cm"] == report["expected_error_cm"]
     assert f"{report['expected_error_cm']:.2f}" in capsys.readouterr().out
     assert report["expected_error_cm"] == pytest.approx(sum(j["expected_error_cm"] for j in report["joints"]) / 52, abs=0.01)
-    for limit, code in ((report["expected_error_cm"] + 0.1, 0), (report["expected_error_cm"] - 0.1, 3)):
-        monkeypatch.setattr(door, "ACCEPTED_CM", limit)
+    assert report["quality"]["verdict"] == "fail"                       # weights of chance
+    for verdict, limit, code in (("warn", 0.1, 0), ("warn", -0.1, 3), ("fail", 0.1, 3)):
+        monkeypatch.setattr(door, "ACCEPTED_CM", report["expected_error_cm"] + limit)
+        monkeypatch.setattr(launch.batch_predict, "standing", lambda *given: report | {"quality": {"verdict": verdict}})
         assert door.main([*words, "--strict"]) == code
     assert "1.npz" in capsys.readouterr().err
     assert call(place, "--input", str(place / "data" / "test" / "1.npz"), "--strict") == 3     # a network that does not say

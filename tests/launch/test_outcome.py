@@ -5,18 +5,18 @@ import json
 from dataset.asset import AssetError
 from launch.outcome import Outcome, printable, reason_of, table, width
 
-HERO = Outcome("hero.glb", "other/hero", joints=52, vertices=12345, expected_error_cm=2.314, warnings=("w", "v"))
+HERO = Outcome("hero.glb", "other/hero", joints=52, vertices=12345, expected_error_cm=2.314, warnings=("w", "v"), quality="warn")
 CLOUD = Outcome("scan.xyz", "other/scan", joints=22, vertices=800, stood=True)
 BROKEN = Outcome("long name.fbx", reason="no points")
 
 
 def test_the_table_by_hand():
     assert table([HERO, CLOUD, BROKEN]).splitlines() == [
-        "input          joints  vertices  expected error, cm  warnings  folder",
-        "hero.glb           52    12,345                2.31         2  other/hero",
-        "scan.xyz           22       800                   -         0  other/scan (unchanged)",
-        "long name.fbx                                                  FAILED: no points",
-        "-" * 85,
+        "input          joints  vertices  expected error, cm  quality  warnings  folder",
+        "hero.glb           52    12,345                2.31  warn            2  other/hero",
+        "scan.xyz           22       800                   -  -               0  other/scan (unchanged)",
+        "long name.fbx                                                           FAILED: no points",
+        "-" * 94,
         "2 rigged, 1 failed; 1 of them unchanged; expected error 2.31 cm on average, 2.31 at most; 2 warnings, see report.json"]
 
 
@@ -47,7 +47,7 @@ def test_a_row_for_programs():
     row = HERO.as_dict()
     assert json.loads(json.dumps(row)) == row
     assert row == {"input": "hero.glb", "folder": "other/hero", "reason": None, "joints": 52, "vertices": 12345,
-                   "expected_error_cm": 2.314, "warnings": ["w", "v"]}
+                   "expected_error_cm": 2.314, "quality": "warn", "warnings": ["w", "v"]}
     assert "stood" not in CLOUD.as_dict()  # else a second start would write another summary
 
 
