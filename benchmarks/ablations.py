@@ -83,8 +83,8 @@ def table(runs: Path) -> str:
     for name in CHANGES:
         if name in found:
             results = found[name]
-            rest, initial, posed, skin = (mean_of(results, "dev", *keys) for keys in (("rest", "j2j"), ("rest", "initial"), ("posed", "j2j"),
-                                                                                       ("rest", "skin_l1")))
+            keys = (("rest", "j2j"), ("rest", "initial"), ("posed", "j2j"), ("rest", "skin_l1"))
+            rest, initial, posed, skin = (mean_of(results, "dev", *way) for way in keys)
             val, val_skin = (mean_of(results, "validation", key) for key in ("val_j2j", "val_skin_l1"))
             numbers = " | ".join(f"{x:.4f}" for x in (rest, initial, posed, skin, val, val_skin))
             lines.append(f"| {name} | {len(results)} | {rest / base:.2f} | {numbers} |")
