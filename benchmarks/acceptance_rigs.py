@@ -35,6 +35,7 @@ ALL = Pass("contest")
 OTHERS = (Pass("vrm"), Pass("mixamo"), Pass("ue5"), Pass("unity"), Pass("smpl"), Pass("ue5", "none"), Pass("unity", "mitten"),
           Pass("smpl", "mitten"), Pass("vrm", "none"))
 OWN, OWN_VRM = Pass("contest", policy="keep-skeleton"), Pass("vrm", policy="keep-skeleton")
+DOC, BEGIN, END = ROOT / "docs" / "acceptance.md", "<!-- acceptance:begin -->\n", "<!-- acceptance:end -->\n"
 SAMPLES = 400        # vertices of a file that three.js is asked for, about
 LIMITS = {"rigged": "-", "khronos": "0 errors", "untouched": "every byte", "contract": f"{checks.SUM:g}", "joints": f"{checks.JOINTS:g}",
           "weights": "1/255", "sides": "0 pairs", "three bones": f"{checks.VERTICES:g}", "three file": f"{checks.VERTICES:g}",
@@ -96,6 +97,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep files and rigs here; rigs that stand are taken as they are")
     parser.add_argument("--pictures", type=Path, help="folder for a picture of each rig that three.js has drawn in the contest's dialect")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--doc", action="store_true", help="put the outcome into docs/acceptance.md")
     args = parser.parse_args(argv)
     if args.quick:
         args.generated, args.few, args.characters = 10, 2, None
@@ -229,16 +231,47 @@ def report(args: argparse.Namespace, results: Results, seconds: float) -> int:
         print(f"FAILED {check}, {file}: {trouble}")
     for line in dict.fromkeys(results.not_checked):
         print(f"NOT CHECKED: {line}")
-    outputs = sum(trouble is None for _, _, trouble in results.rows["rigged"])
-    print(f"{outputs} rigged files, {len(results.failures)} failures, {seconds:.0f} s")
+    found = as_data(results, seconds)
+    print(f"{found['outputs']} rigged files, {len(results.failures)} failures, {seconds:.0f} s")
     if args.json:
-        rows = {check: {"files": len(found), "failures": sum(bool(row[2]) for row in found), "limit": LIMITS[check],
-                        "worst": max((row[1] for row in found if row[1] is not None), default=None)}
-                for check, found in results.rows.items()}
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({"about": machine(), "outputs": outputs, "seconds": round(seconds), "checks": rows,
-                                         "failed": results.failures, "not_checked": results.not_checked}, indent=1) + "\n")
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    if args.doc:
+        put_into(DOC, found)
     return 1 if results.failures or results.not_checked else 0
+
+
+def as_data(results: Results, seconds: float) -> dict:
+    """The same as plain data."""
+    rows = {check: {"says": SAYS[check], "files": len(found), "failures": sum(bool(row[2]) for row in found), "limit": LIMITS[check],
+                    "worst": max((row[1] for row in found if row[1] is not None), default=None)}
+            for check, found in results.rows.items()}
+    passes = [name.split("/")[0] for name, *_ in results.rows["rigged"]]
+    return {"about": machine(), "outputs": sum(trouble is None for _, _, trouble in results.rows["rigged"]), "seconds": round(seconds),
+            "processor_seconds": round(processor_seconds()), "passes": {way: passes.count(way) for way in dict.fromkeys(passes)},
+            "checks": rows, "failed": results.failures, "not_checked": list(dict.fromkeys(results.not_checked))}
+
+
+def processor_seconds() -> float:
+    """Of this process and of those that it started and saw end."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def put_into(path: Path, found: dict) -> None:
+    """The outcome as Markdown, between the document's markers."""
+    about = found["about"]
+    lines = ["| check | files | failures | worst | limit |", "|---|---|---|---|---|"]
+    for row in found["checks"].values():
+        worst = "-" if row["worst"] is None else f"{row['worst']:.2g}"
+        lines.append(f"| {row['says']} | {row['files']} | {row['failures']} | {worst} | {row['limit']} |")
+    passes = ", ".join(f"{way} {count}" for way, count in found["passes"].items())
+    lines += ["", f"{found['outputs']} rigged files, {found['processor_seconds']} s of processor time on {about['processor']}, "
+              f"{about['cores']} cores, {about['date']}. By pass: {passes}."]
+    lines += [f"- failed: {check}, {file}: {trouble}" for check, file, trouble in found["failed"]]
+    lines += [f"- not checked: {line}" for line in found["not_checked"]]
+    head, rest = path.read_text(encoding="utf-8").split(BEGIN)
+    path.write_text(head + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -259,3 +259,8 @@ def test_the_plan_and_the_table(tmp_path):
     assert line.split()[-4:] == ["2", "1", "2e-06", "1e-05"]
     assert acceptance_rigs.report(args, results, 1.0) == 1
     assert json.loads((tmp_path / "r.json").read_text())["failed"][0] == ["joints", "y.glb", "Wrong: broken"]
+    doc = tmp_path / "doc.md"
+    doc.write_text("before\n" + acceptance_rigs.BEGIN + "old\n" + acceptance_rigs.END + "after\n")
+    acceptance_rigs.put_into(doc, json.loads((tmp_path / "r.json").read_text()))
+    assert "| round trip: joints, of the size | 2 | 1 | 2e-06 | 1e-05 |" in doc.read_text() and "old" not in doc.read_text()
+    assert doc.read_text().startswith("before") and doc.read_text().endswith("after\n") and "failed: joints, y.glb" in doc.read_text()
