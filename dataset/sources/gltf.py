@@ -276,6 +276,6 @@ def named_bones(container: Container, scene: Scene) -> dict[str, int]:
     else:
         match = {}
     match = {name: node for name, node in match.items() if node in scene.world}
-    joints = [node for node in scene.all_joints() if node not in match.values()]
-    by_name = match_bones([container.entry("nodes", node).get("name") for node in joints])
-    return {name: joints[index] for name, index in by_name.items()} | match
+    joints, said = scene.all_joints(), set(match.values())
+    by_name = match_bones([container.entry("nodes", node).get("name") for node in joints])  # of all: a name says less without the others
+    return {name: joints[index] for name, index in by_name.items() if joints[index] not in said} | match

@@ -195,6 +195,17 @@ def test_an_armature_scaled_in_centimetres(tmp_path):
     np.testing.assert_allclose(asset.matrix_local_J44[:, :3, :3], np.tile(np.eye(3), (22, 1, 1)), atol=1e-6)  # no scale in frames
 
 
+def test_toes_that_a_vrm_does_not_name_are_found_beside_its_ankles(tmp_path):
+    """SMPL calls the toes left_foot: a foot, were the ankle, which the VRM has named, not known to be one."""
+    names = [DIALECTS["smpl"][n] for n in skeleton(22).names]
+    document, binary = rigged(names)
+    bones = {DIALECTS["vrm"][n]: {"node": 2 + k} for k, n in enumerate(skeleton(22).names) if "toe" not in n}
+    document["extensions"] = {"VRMC_vrm": {"humanoid": {"humanBones": bones}}}
+    asset = load(tmp_path, document, binary)
+    toe = asset.names.index("l_toe_base")
+    np.testing.assert_allclose(asset.joints_J3[toe], np.float32([3 * toe, 3 * toe + 1, 3 * toe + 2]) / 10, atol=1e-6)
+
+
 def vrm(version: int) -> tuple[dict, bytes]:
     names = ["b%d" % k for k in range(52)]
     document, binary = rigged(names)
