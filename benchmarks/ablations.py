@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COMMON = ("data.humans=2400", "data.mascots=1600", "data.queries=256", "data.rest_share=0.35", "optim.warmup=100")
 REFERENCE = "reference"
+BEGIN, END = "<!-- ablations:begin -->", "<!-- ablations:end -->"
 CHANGES = {  # name -> what it sets; the reference first, then by part of the network, data and training
     REFERENCE: (),
     "MLP head instead of voting": ("network.joint_head='mlp'",),
@@ -110,10 +111,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="+", choices=CHANGES, default=list(CHANGES), metavar="CHANGE")
-    parser.add_argument("--table", type=Path, help="write the Markdown table here instead of training")
+    parser.add_argument("--table", type=Path, help="put the Markdown table between this file's marks instead of training")
     args = parser.parse_args()
     if args.table:
-        args.table.write_text(table(args.runs) + "\n")
+        text = args.table.read_text()
+        head, _, rest = text.partition(BEGIN)
+        args.table.write_text(f"{head}{BEGIN}\n\n{table(args.runs)}\n\n{END}{rest.partition(END)[2]}")
         return
     args.runs = args.runs.resolve()
     args.runs.mkdir(parents=True, exist_ok=True)
