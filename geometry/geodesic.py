@@ -8,8 +8,8 @@ Letters: U points (distinct positions), F faces, E edges, B bridges, R represent
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
-from scipy.spatial import cKDTree
 
+from geometry.neighbors import kd_tree
 from geometry.topology import pieces
 
 _NEAR = 12          # nearest representatives looked at
@@ -78,7 +78,7 @@ def _representatives(points_U3: np.ndarray, label_U: np.ndarray, cell: float) ->
 def _near_pairs(points_U3: np.ndarray, label_U: np.ndarray, point_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each representative the nearest of another piece, where one is among its nearest: pairs (B, 2) and lengths (B,)."""
     near = min(_NEAR, len(point_R))
-    length_RK, near_RK = cKDTree(points_U3[point_R]).query(points_U3[point_R], k=near)
+    length_RK, near_RK = kd_tree(points_U3[point_R]).query(points_U3[point_R], k=near)
     length_RK, near_RK = length_RK.reshape(-1, near), near_RK.reshape(-1, near)
     other_RK = label_U[point_R][near_RK] != label_U[point_R][:, None]
     found_B = np.flatnonzero(other_RK.any(1))
@@ -110,7 +110,7 @@ def _join_rest(points_U3: np.ndarray, label_U: np.ndarray, point_R: np.ndarray, 
     while group_R.max() > 0:
         small = np.bincount(group_R).argmin()
         own_P, other_P = np.flatnonzero(group_R == small), np.flatnonzero(group_R != small)
-        length_P, near_P = cKDTree(points_U3[point_R[other_P]]).query(points_U3[point_R[own_P]])
+        length_P, near_P = kd_tree(points_U3[point_R[other_P]]).query(points_U3[point_R[own_P]])
         best = length_P.argmin()
         met = other_P[near_P[best]]
         link_B2.append((point_R[own_P[best]], point_R[met]))

@@ -11,6 +11,16 @@ _BRUTE_CHUNK = 1 << 22      # pairs held at once by the full table
 _EXTRA = 8                  # neighbours asked for beyond K, to see whether a tie straddles the K-th place
 
 
+def kd_tree(points_P3: np.ndarray) -> cKDTree:
+    """SciPy's tree over the points, which splits boxes in their middle, as the balanced kind must not be built everywhere.
+
+    A balanced tree that finds no point below its split tries the next number above the least point. Above 0 that is 5e-324, and a
+    thread which takes such numbers for zero (one that loaded a library linked with -Ofast, as Jittor's kernels are) then halves the box
+    for ever, until the stack is full.
+    """
+    return cKDTree(points_P3, balanced_tree=False)
+
+
 def _check(query_Q3: np.ndarray, source_M3: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     query_Q3, source_M3 = np.asarray(query_Q3, np.float64), np.asarray(source_M3, np.float64)
     if query_Q3.ndim != 2 or source_M3.ndim != 2 or query_Q3.shape[1] != 3 or source_M3.shape[1] != 3:
@@ -44,7 +54,7 @@ def knn(query_Q3: np.ndarray, source_M3: np.ndarray, k: int) -> tuple[np.ndarray
     if len(query_Q3) * len(source_M3) <= _BRUTE_PAIRS:
         return _brute(query_Q3, source_M3, k)
     wide = min(len(source_M3), k + _EXTRA)
-    _, idx_QW = cKDTree(source_M3).query(query_Q3, k=wide)
+    _, idx_QW = kd_tree(source_M3).query(query_Q3, k=wide)
     idx_QW = np.sort(np.asarray(idx_QW, np.int64).reshape(len(query_Q3), wide), axis=1)
     d2_QW = ((query_Q3[:, None] - source_M3[idx_QW]) ** 2).sum(-1)
     order_QW = np.argsort(d2_QW, axis=1, kind="stable")      # rows are index-sorted, so stable means the smaller index first

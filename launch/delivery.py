@@ -16,6 +16,7 @@ from launch.rig_result import CM_PER_BOX, RigResult
 from rigging.animation import Clip, bake
 from rigging.dialects import in_dialect
 from rigging.quality import Quality, assess
+from rigging.quality_figure import Figure, light_copy
 from rigging.rig import CharacterRig
 from rigging.scene import add_rig
 from rigging.scene_binding import RiggedScene
@@ -49,13 +50,14 @@ class Delivery:
 
 
 class Delivered(NamedTuple):
-    """rig: the contest's joints with polished weights, steps: what was done to them, quality: its examination.
+    """rig: the contest's joints with polished weights, steps: what was done to them, quality: its examination, figure: what was examined.
 
     scene: None for a cloud of points.
     """
     rig: CharacterRig
     steps: tuple[Step, ...]
     quality: Quality
+    figure: Figure
     scene: RiggedScene | None
 
     @property
@@ -74,9 +76,13 @@ def deliver(source: Path, asset: Asset, result: RigResult, wishes: Delivery) -> 
     options = WeightOptions(influences=wishes.influences, symmetric=wishes.symmetric)
     polished = polish(asset.vertices_V3, asset.faces_F3, raw, options)
     expected_cm_J = None if result.expected_error_J is None else result.expected_error_J * CM_PER_BOX
-    quality = assess(asset.vertices_V3, asset.faces_F3, polished.rig, expected_cm_J)
+    light = light_copy(asset.vertices_V3, asset.faces_F3, polished.rig)
+    quality, figure = assess(*light, expected_cm_J), Figure.of(*light)
+    if len(light[0]) < len(asset.vertices_V3):
+        quality = replace(quality, skipped=(*quality.skipped, f"Examined was a copy of {len(light[0]):,} of the mesh's "
+                                                              f"{len(asset.vertices_V3):,} vertices."))
     if not asset.has_faces:
-        return Delivered(polished.rig, polished.steps, quality, None)
+        return Delivered(polished.rig, polished.steps, quality, figure, None)
     own_bones = wishes.policy == "keep-skeleton" and source.suffix.lower() in GLTF
     rig = polished.rig if own_bones else in_dialect(polished.rig, wishes.dialect, wishes.hands)
     if source.suffix.lower() in GLTF:
@@ -87,4 +93,4 @@ def deliver(source: Path, asset: Asset, result: RigResult, wishes: Delivery) -> 
         bake(scene, rig, wishes.clip)
     if wishes.dialect == "vrm":
         vrm_extension(scene, rig, asset.vertices_V3)
-    return Delivered(polished.rig, polished.steps, quality, scene)
+    return Delivered(polished.rig, polished.steps, quality, figure, scene)

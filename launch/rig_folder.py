@@ -11,10 +11,8 @@ from dataset.exporter import replace_folder, save_contest
 from dataset.preview import draw_preview
 from launch.delivery import Delivered, Delivery, deliver
 from launch.rig_result import CM_PER_BOX, RigResult
-from launch.runtime import gradual_underflow
 from rigging.fbx import write_fbx
 from rigging.quality import Quality
-from rigging.quality_figure import Figure
 from rigging.quality_pictures import draw
 from rigging.report_html import report_html
 
@@ -38,15 +36,14 @@ def write_rig(folder: Path, source: Path, asset: Asset, rig: RigResult, making: 
 
     Raises: AssetError or ValueError where the file and the rig do not go together; then nothing is written.
     """
-    with gradual_underflow():
-        delivered = deliver(source, asset, rig, wishes)
-        report = make_report(asset, rig, making, wishes, delivered)
+    delivered = deliver(source, asset, rig, wishes)
+    report = make_report(asset, rig, making, wishes, delivered)
 
-        def fill(fresh: Path) -> None:
-            _write_files(fresh, asset, rig, wishes, delivered, report)
-            report["files"] = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
-            (fresh / REPORT).write_bytes(as_json(report))
-        replace_folder(folder, fill, sweep=False)
+    def fill(fresh: Path) -> None:
+        _write_files(fresh, asset, rig, wishes, delivered, report)
+        report["files"] = {path.name: path.stat().st_size for path in sorted(fresh.iterdir())}
+        (fresh / REPORT).write_bytes(as_json(report))
+    replace_folder(folder, fill, sweep=False)
     return report
 
 
@@ -57,8 +54,7 @@ def _write_files(folder: Path, asset: Asset, rig: RigResult, wishes: Delivery, d
         delivered.scene.file.write(scene)
         if wishes.fbx:
             write_fbx(scene, folder / "rigged.fbx")
-    figure = Figure.of(asset.vertices_V3, asset.faces_F3, delivered.rig)
-    page = report_html(report["input"], delivered.quality, draw(figure), report["joints"], report["weights"],
+    page = report_html(report["input"], delivered.quality, draw(delivered.figure), report["joints"], report["weights"],
                        [*report["warnings"], *delivered.notes])
     (folder / "report.html").write_bytes(page)
     turn = network_rotation(asset)  # so that the figure's front is drawn as the front, whatever the file's custom

@@ -107,23 +107,6 @@ def compile_note(what: str, after: float = 5.0) -> Iterator[None]:
         done.set()
 
 
-@contextmanager
-def gradual_underflow() -> Iterator[None]:
-    """Within it this thread keeps numbers below 2.2e-308, as IEEE 754 has it, for code that counts on x != y meaning x - y != 0.
-
-    Jittor compiles kernels with -Ofast, and the start-up code of such a library makes the thread that loads it take those numbers for
-    zero, for good. SciPy's k-d tree then halves a box for ever whose points are that near to each other, until the stack is full.
-    """
-    libm, default = ctypes.CDLL("libm.so.6"), ctypes.c_void_p(-1)   # FE_DFL_ENV of glibc
-    before = ctypes.create_string_buffer(64)                        # fenv_t is 32 bytes on x86-64, 8 on aarch64
-    libm.fegetenv(before)
-    libm.fesetenv(default)
-    try:
-        yield
-    finally:
-        libm.fesetenv(before)
-
-
 def _changed(folder: Path) -> float | None:
     """When a file last came into the folder; None before there is one."""
     return folder.stat().st_mtime if folder.exists() else None

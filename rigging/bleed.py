@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from geometry.geodesic import bridges, distances, graph, nearest_source
 from geometry.laplacian import Laplacian, laplacian
+from geometry.neighbors import kd_tree
 from geometry.normals import vertex_normals
 from geometry.similarity import fit_box
 from geometry.topology import checked_faces, components, edges, proper_faces, welded
@@ -146,7 +146,7 @@ def _across_gap(surface: Surface, weight_U: np.ndarray, options: GapOptions) -> 
     result_U = np.zeros(len(weight_U))
     if not len(asked):
         return result_U
-    straight_P, _ = cKDTree(surface.points_U3[core_P]).query(surface.points_U3[asked])
+    straight_P, _ = kd_tree(surface.points_U3[core_P]).query(surface.points_U3[asked])
     allowed_P = options.ratio * straight_P + options.slack
     # ways inside the weighted part are as long or longer: mostly they suffice to acquit all, on a tenth of the mesh
     inside = np.union1d(asked, core_P)

@@ -21,6 +21,10 @@ CM = 2 / PERSON_CM
 LEFT, FRONT, UP = np.eye(3)[0], -np.eye(3)[1], np.eye(3)[2]
 
 
+MOST_POINTS = 150_000    # vertices beyond which a light copy is examined and drawn
+GRID = 256               # its cells along the longest side: .7 cm of a person of 170 cm
+
+
 @dataclass(frozen=True, eq=False)
 class Figure:
     """surface: the mesh in the box; joints_J3 float64 beside it; skin_UJ float64: the mean row of the vertices of each point.
@@ -75,6 +79,27 @@ class Figure:
 
     def at(self, name: str) -> np.ndarray:
         return self.joints_J3[self.index[name]]
+
+
+def light_copy(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterRig,
+               most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray | None, CharacterRig]:
+    """Mesh and rig, or where there are more than ``most`` vertices one vertex for each cell of a grid and strongest joint in it.
+
+    What is examined then is the shape at GRID cells to its longest side, in memory that does not grow with the mesh's detail.
+    Cells: Rossignac and Borrel, "Multi-resolution 3D approximations for rendering complex scenes", 1993.
+    """
+    if len(vertices_V3) <= most:
+        return vertices_V3, faces_F3, rig
+    low_3, side = np.min(vertices_V3, axis=0), float(np.ptp(vertices_V3, axis=0).max())
+    key_V = np.asarray(rig.skin_VJ).argmax(1)
+    for axis in range(3):
+        key_V = key_V * GRID + np.minimum((vertices_V3[:, axis] - low_3[axis]) * (GRID / side), GRID - 1).astype(np.int64)
+    _, first_C, cell_V = np.unique(key_V, return_index=True, return_inverse=True)
+    if faces_F3 is not None:
+        faces_F3 = cell_V.reshape(-1)[faces_F3]
+        a, b, c = faces_F3.T
+        faces_F3 = faces_F3[(a != b) & (b != c) & (c != a)]
+    return np.asarray(vertices_V3)[first_C], faces_F3, replace(rig, skin_VJ=rig.skin_VJ[first_C])
 
 
 def contest_rig(rig: CharacterRig) -> CharacterRig:

@@ -7,7 +7,8 @@ Letters: P positions, F faces, C cells.
 """
 
 import numpy as np
-from scipy.spatial import cKDTree
+
+from geometry.neighbors import kd_tree
 
 CELL = 0.05         # box units
 FAR = 3.0           # cells further than this many of their sizes count as one dipole
@@ -64,4 +65,4 @@ def surface_distance(points_P3: np.ndarray, vertices_V3: np.ndarray, faces_F3: n
     large_F33 = corners_F33[edge_F > CELL]
     weight_S3 = np.array([(i, j, SAMPLES - i - j) for i in range(SAMPLES + 1) for j in range(SAMPLES + 1 - i)]) / SAMPLES
     spread_P3 = np.einsum("sk,fkc->fsc", weight_S3, large_F33).reshape(-1, 3)
-    return cKDTree(np.concatenate([vertices_V3[np.unique(faces_F3)], corners_F33.mean(1), spread_P3])).query(points_P3)[0]
+    return kd_tree(np.concatenate([vertices_V3[np.unique(faces_F3)], corners_F33.mean(1), spread_P3])).query(points_P3)[0]

@@ -7,8 +7,8 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from geometry.neighbors import kd_tree
 from rigging.rig import CharacterRig
 
 SIDE = re.compile(r"left|right|(?<![a-z])[lr](?![a-z])", re.IGNORECASE)
@@ -42,7 +42,7 @@ def find_mirror(points_U3: np.ndarray, rig: CharacterRig, tolerance: float) -> M
     turned_U3 = points_U3 @ np.asarray(rig.to_network_33, np.float64).T     # left at +X
     low_3, high_3 = turned_U3.min(0), turned_U3.max(0)
     flipped_U3 = np.column_stack([low_3[0] + high_3[0] - turned_U3[:, 0], turned_U3[:, 1:]])
-    apart_U, point_U = cKDTree(turned_U3).query(flipped_U3)
+    apart_U, point_U = kd_tree(turned_U3).query(flipped_U3)
     alone = int((apart_U > tolerance * (high_3 - low_3).max() / 2).sum())
     if alone:
         return f"{alone} of {len(points_U3)} points have no mirror image within {tolerance} of the unit box"

@@ -1,10 +1,14 @@
 """Neighbours against numbers by hand, the full table, and the order of ties where the tree alone would not keep it."""
 
+import ctypes
+import platform
+import struct
+
 import numpy as np
 import pytest
 
 import geometry.neighbors as neighbors
-from geometry.neighbors import knn, three_nearest
+from geometry.neighbors import kd_tree, knn, three_nearest
 
 CORNERS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]], float)
 
@@ -81,3 +85,22 @@ def test_knn_refuses(query, source, k, message):
 def test_three_nearest_refuses():
     with pytest.raises(ValueError, match="M >= 3"):
         three_nearest(CORNERS, CORNERS[:2])
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="sets the flags of x86-64's MXCSR")
+def test_a_tree_stands_where_small_numbers_count_as_zero():
+    """As in a thread that loaded a library linked with -Ofast: half of all points at 0, which overflowed the stack of a balanced tree."""
+    libm, kept, flushing = ctypes.CDLL("libm.so.6"), ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
+    libm.fegetenv(kept)
+    libm.fegetenv(flushing)
+    (control,) = struct.unpack_from("<I", flushing, 28)
+    struct.pack_into("<I", flushing, 28, control | 0x8040)   # flush to zero, denormals are zero
+    points_P3 = np.random.default_rng(0).uniform(0, 1, (400, 3))
+    points_P3[:250] *= [0, 0, 1]
+    libm.fesetenv(flushing)
+    try:
+        assert (np.array([1e-308]) * 0.1)[0] == 0
+        distance_P, place_P = kd_tree(points_P3).query(points_P3)
+    finally:
+        libm.fesetenv(kept)
+    assert distance_P.max() == 0 and (points_P3[place_P] == points_P3).all()
