@@ -131,7 +131,10 @@ def watch(clocks: Clocks, jt) -> None:
     import dataset.preview
     import dataset.sources.files
     import launch.predictor
-    import rigging.scene_fresh
+    import rigging.quality
+    import rigging.quality_pictures
+    import rigging.scene
+    import rigging.weights
     from dataset.sampler import Sampler
     from models.joint_model import JointModel
 
@@ -142,8 +145,11 @@ def watch(clocks: Clocks, jt) -> None:
              "- encode, {}": JointModel.encode, "- decode, {}": JointModel.decode_skin}
     for (part, step), owner in zip(steps.items(), (launch.predictor.Predictor, Sampler, JointModel, JointModel)):
         setattr(owner, step.__name__, clocks.around(part, step, fetch if "{}" in part else lambda answer: None))
-    for part, module, name in (("- read the file", dataset.sources.files, "load_asset"), ("- draw the preview", dataset.preview, "draw_preview"),
-                               ("- write arrays", dataset.exporter, "save_contest"), ("- write the GLB", rigging.scene_fresh, "write_glb")):
+    for part, module, name in (("- read the file", dataset.sources.files, "load_asset"),
+                               ("- draw the preview", dataset.preview, "draw_preview"),
+                               ("- write arrays", dataset.exporter, "save_contest"), ("- polish the weights", rigging.weights, "polish"),
+                               ("- examine the rig", rigging.quality, "assess"), ("- put the rig into the scene", rigging.scene, "add_rig"),
+                               ("- draw the report", rigging.quality_pictures, "draw")):
         step = getattr(module, name)
         timed = clocks.around(part, step)
         for known in list(sys.modules.values()):

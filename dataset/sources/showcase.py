@@ -70,7 +70,7 @@ def write_examples(folder: str | Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     cartoon = HumanStyle(cartoon=1.0, figures=("chibi",))
-    cloud = _posed(generate(9), rng, 35)
+    cloud = _posed(generate(9, HumanStyle(cartoon=0.0)), rng, 20)
     face_P, bary_P3 = sample_surface(cloud.vertices_V3, cloud.faces_F3, 8000, rng)
     points_P3 = np.einsum("pk,pkd->pd", bary_P3, cloud.vertices_V3[cloud.faces_F3[face_P]])
     shapes = {

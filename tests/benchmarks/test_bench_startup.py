@@ -41,7 +41,8 @@ def test_a_run_from_inside_names_its_parts(tmp_path):
     parts = parts_run(tmp_path / "c.glb")
     assert set(parts) >= {"bash and the set-up check", "python starts", "import numpy", "start Jittor", "import our rooms",
                           "- load the checkpoint", "- read the file", "- sample points", "- encode, first", "- encode, further",
-                          "- decode, first", "- decode, further", "- draw the preview", "- write arrays", "- write the GLB",
+                          "- decode, first", "- decode, further", "- draw the preview", "- write arrays", "- polish the weights",
+                          "- examine the rig", "- put the rig into the scene", "- draw the report",
                           "- the rest of the door", "the process ends"}
     assert all(seconds >= 0 for seconds in parts.values())
 

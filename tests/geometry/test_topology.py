@@ -16,7 +16,7 @@ def test_welded_by_hand():
 
 
 def test_a_hair_apart_is_apart():
-    points, _ = welded(np.array([[0, 0, 0], [0, 0, np.nextafter(0, 1)]]))
+    points, _ = welded(np.array([[0, 0, 1], [0, 0, np.nextafter(1, 2)]]))
     assert len(points) == 2
 
 
