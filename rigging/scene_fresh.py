@@ -35,6 +35,8 @@ def fresh_scene(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, normals_V3
         primitive["attributes"]["NORMAL"] = file.accessor(_unit_normals(y_up(normals_V3, up)), "VEC3", ARRAY_BUFFER)
     if faces_F3 is not None and len(faces_F3):
         primitive |= {"mode": TRIANGLES, "indices": file.accessor(np.asarray(faces_F3).astype("<u4").ravel(), "SCALAR", INDEX_BUFFER)}
+    # glTF's default material is bare metal, black where nothing is there to be mirrored
+    primitive["material"] = file.append("materials", {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.9}})
     file.append("meshes", {"primitives": [primitive]})
     file.document["scenes"][0]["nodes"].append(file.append("nodes", {"name": "figure", "mesh": 0}))
     return bind_to_new_joints(file, _rig_y_up(rig, up), [Block(0, (0,), np.eye(4), slice(None))], vertices_V3, influences)

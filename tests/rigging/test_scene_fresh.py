@@ -63,6 +63,12 @@ def test_by_hand(tmp_path):
     assert inverse[2].tolist() == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, -2, -.5, 1]
 
 
+def test_a_mesh_without_a_material_is_not_metal(tmp_path):
+    document, _ = parts(glb(tmp_path / "m.glb"))
+    material = document["materials"][document["meshes"][0]["primitives"][0]["material"]]
+    assert material["pbrMetallicRoughness"]["metallicFactor"] == 0
+
+
 def test_z_up_is_turned_to_y_up(tmp_path):
     document, arrays = parts(glb(tmp_path / "z.glb", up="z", normals_V3=np.array([[0, 0, 1.], [0, 1, 0], [1, 0, 0]])))
     assert arrays[0].tolist() == [[0, 0, 0], [1, 0, 0], [0, 2, -1]]
