@@ -4,6 +4,7 @@ Letters: J joints (22 body joints, or 52 with fingers). Index order is the conte
 Source: the rigging track of the 5th Jittor AI Challenge (2025), boards A (22) and B (52).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 BODY_NAMES = (
@@ -57,91 +58,55 @@ def skeleton(joint_count: int) -> Skeleton:
     return SKELETONS[joint_count]
 
 
-def _split(name: str) -> tuple[str, str]:
-    """("l", "upper_arm"), or ("", "spine") on the middle line."""
-    return (name[0], name[2:]) if name[:2] in ("l_", "r_") else ("", name)
+CENTRE = ("hips", "spine", "chest", "upper_chest", "neck", "head")
+LIMBS = ("shoulder", "upper_arm", "lower_arm", "hand", "upper_leg", "lower_leg", "foot", "toe_base")
 
 
-def _segment(part: str) -> tuple[str, int]:
-    """("index", 2) of "hand_index_2"."""
-    _, finger, segment = part.split("_")
-    return finger, int(segment)
+def _dialect(centre: str, limbs: str, sides: str, limb: str, finger: Callable[[str, str, int], str]) -> dict[str, str]:
+    """Our joint names -> a world's bone names.
+
+    centre, limbs: the world's words for CENTRE and LIMBS, in that order; sides: for left and right. limb: how a {side} and a {bone} make
+    a name; finger(side, finger, segment 1-3): the name of a finger's bone.
+    """
+    words, side_of = dict(zip(CENTRE + LIMBS, (centre + " " + limbs).split(), strict=True)), dict(zip("lr", sides.split(), strict=True))
+
+    def name_of(name: str) -> str:
+        if name in CENTRE:
+            return words[name]
+        side, part = side_of[name[0]], name[2:]
+        if part in LIMBS:
+            return limb.format(side=side, bone=words[part])
+        _, which, segment = part.split("_")
+        return finger(side, which, int(segment))
+    return {name: name_of(name) for name in FULL_NAMES}
 
 
-def _mixamo(name: str) -> str:
-    spine = {"hips": "Hips", "spine": "Spine", "chest": "Spine1", "upper_chest": "Spine2", "neck": "Neck", "head": "Head"}
-    limbs = {"shoulder": "Shoulder", "upper_arm": "Arm", "lower_arm": "ForeArm", "hand": "Hand",
-             "upper_leg": "UpLeg", "lower_leg": "Leg", "foot": "Foot", "toe_base": "ToeBase"}
-    side, part = _split(name)
-    if not side:
-        return "mixamorig:" + spine[name]
-    word = {"l": "Left", "r": "Right"}[side]
-    if part in limbs:
-        return f"mixamorig:{word}{limbs[part]}"
-    finger, segment = _segment(part)
-    return f"mixamorig:{word}Hand{finger.capitalize()}{segment}"
+def _phalanx(side: str, finger: str, segment: int, thumb: tuple[str, ...]) -> str:
+    bones = thumb if finger == "thumb" else ("Proximal", "Intermediate", "Distal")
+    return side + ("little" if finger == "pinky" else finger).capitalize() + bones[segment - 1]
 
 
-def _vrm(name: str) -> str:
-    centre = {"upper_chest": "upperChest"}
-    limbs = {"shoulder": "Shoulder", "upper_arm": "UpperArm", "lower_arm": "LowerArm", "hand": "Hand",
-             "upper_leg": "UpperLeg", "lower_leg": "LowerLeg", "foot": "Foot", "toe_base": "Toes"}
-    side, part = _split(name)
-    if not side:
-        return centre.get(name, name)
-    word = {"l": "left", "r": "right"}[side]
-    if part in limbs:
-        return word + limbs[part]
-    finger, segment = _segment(part)
-    # VRM 1.0 calls the thumb's bones metacarpal, proximal, distal; VRM 0 and Unity proximal, intermediate, distal
-    segments = (("Metacarpal", "Proximal", "Distal") if finger == "thumb"
-                else ("Proximal", "Intermediate", "Distal"))
-    finger = {"pinky": "little"}.get(finger, finger)
-    return f"{word}{finger.capitalize()}{segments[segment - 1]}"
-
-
-def _unity(name: str) -> str:
-    """UnityEngine.HumanBodyBones: VRM's words with a capital, and the thumb as in VRM 0."""
-    side, part = _split(name)
-    if part.startswith("hand_thumb"):
-        word = {"l": "Left", "r": "Right"}[side]
-        return f"{word}Thumb{('Proximal', 'Intermediate', 'Distal')[_segment(part)[1] - 1]}"
-    word = _vrm(name)
-    return word[0].upper() + word[1:]
-
-
-def _ue5(name: str) -> str:
-    """Manny and Quinn of Unreal 5: five bones of spine, of which ours are the first, third and fifth."""
-    centre = {"hips": "pelvis", "spine": "spine_01", "chest": "spine_03", "upper_chest": "spine_05", "neck": "neck_01", "head": "head"}
-    limbs = {"shoulder": "clavicle", "upper_arm": "upperarm", "lower_arm": "lowerarm", "hand": "hand",
-             "upper_leg": "thigh", "lower_leg": "calf", "foot": "foot", "toe_base": "ball"}
-    side, part = _split(name)
-    if not side:
-        return centre[name]
-    if part in limbs:
-        return f"{limbs[part]}_{side}"
-    finger, segment = _segment(part)
-    return f"{finger}_{segment:02d}_{side}"
-
-
-def _smpl(name: str) -> str:
-    """SMPL's body and SMPL-H's fingers. SMPL names the joint where a bone begins: our hand is its wrist, our shoulder its collar."""
-    centre = {"hips": "pelvis", "spine": "spine1", "chest": "spine2", "upper_chest": "spine3", "neck": "neck", "head": "head"}
-    limbs = {"shoulder": "collar", "upper_arm": "shoulder", "lower_arm": "elbow", "hand": "wrist",
-             "upper_leg": "hip", "lower_leg": "knee", "foot": "ankle", "toe_base": "foot"}
-    side, part = _split(name)
-    if not side:
-        return centre[name]
-    word = {"l": "left", "r": "right"}[side]
-    if part in limbs:
-        return f"{word}_{limbs[part]}"
-    finger, segment = _segment(part)
-    return f"{word}_{finger}{segment}"
-
+_VRM_LIMBS = "Shoulder UpperArm LowerArm Hand UpperLeg LowerLeg Foot Toes"
 
 # dialect -> our joint name -> that world's bone name
-DIALECTS = {world: {n: name_of(n) for n in FULL_NAMES} for world, name_of in (
-    ("contest", str), ("mixamo", _mixamo), ("vrm", _vrm), ("unity", _unity), ("ue5", _ue5), ("smpl", _smpl))}
+DIALECTS = {
+    "contest": {name: name for name in FULL_NAMES},
+    "mixamo": _dialect(
+        "mixamorig:Hips mixamorig:Spine mixamorig:Spine1 mixamorig:Spine2 mixamorig:Neck mixamorig:Head",
+        "Shoulder Arm ForeArm Hand UpLeg Leg Foot ToeBase", "Left Right", "mixamorig:{side}{bone}",
+        lambda side, finger, segment: f"mixamorig:{side}Hand{finger.capitalize()}{segment}"),
+    # VRM 1.0 calls the thumb's bones metacarpal, proximal, distal; VRM 0 and Unity proximal, intermediate, distal
+    "vrm": _dialect("hips spine chest upperChest neck head", _VRM_LIMBS, "left right", "{side}{bone}",
+                    lambda *which: _phalanx(*which, ("Metacarpal", "Proximal", "Distal"))),
+    "unity": _dialect("Hips Spine Chest UpperChest Neck Head", _VRM_LIMBS, "Left Right", "{side}{bone}",
+                      lambda *which: _phalanx(*which, ("Proximal", "Intermediate", "Distal"))),
+    # Manny and Quinn of Unreal 5: five bones of spine, of which ours are the first, third and fifth
+    "ue5": _dialect("pelvis spine_01 spine_03 spine_05 neck_01 head", "clavicle upperarm lowerarm hand thigh calf foot ball", "l r",
+                    "{bone}_{side}", lambda side, finger, segment: f"{finger}_{segment:02d}_{side}"),
+    # SMPL's body and SMPL-H's fingers. SMPL names the joint where a bone begins: our hand is its wrist, our shoulder its collar
+    "smpl": _dialect("pelvis spine1 spine2 spine3 neck head", "collar shoulder elbow wrist hip knee ankle foot", "left right",
+                     "{side}_{bone}", lambda side, finger, segment: f"{side}_{finger}{segment}"),
+}
 
 # bones that a world has and we do not: dialect -> name -> our joint before which (root) or below which it hangs
 EXTRA_BONES = {"ue5": {"root": "hips", "spine_02": "spine", "spine_04": "chest"},
