@@ -15,7 +15,7 @@ from dataset.sources.files import GLTF
 from launch.rig_result import CM_PER_BOX, RigResult
 from rigging.animation import Clip, bake
 from rigging.dialects import in_dialect
-from rigging.quality import Quality, assess
+from rigging.quality import Quality, examine
 from rigging.quality_figure import Figure, light_copy
 from rigging.rig import CharacterRig
 from rigging.scene import add_rig
@@ -77,7 +77,8 @@ def deliver(source: Path, asset: Asset, result: RigResult, wishes: Delivery) -> 
     polished = polish(asset.vertices_V3, asset.faces_F3, raw, options)
     expected_cm_J = None if result.expected_error_J is None else result.expected_error_J * CM_PER_BOX
     light = light_copy(asset.vertices_V3, asset.faces_F3, polished.rig)
-    quality, figure = assess(*light, expected_cm_J), Figure.of(*light)
+    figure = Figure.of(*light)
+    quality = examine(figure, light[2], expected_cm_J)
     if len(light[0]) < len(asset.vertices_V3):
         quality = replace(quality, skipped=(*quality.skipped, f"Examined was a copy of {len(light[0]):,} of the mesh's "
                                                               f"{len(asset.vertices_V3):,} vertices."))

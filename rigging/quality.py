@@ -70,7 +70,11 @@ def assess(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterR
     Weights may break every rule: that is what is measured. The same input gives the same bits.
     Raises: ValueError as Figure.of; and for expected errors that do not fit the joints.
     """
-    figure = Figure.of(vertices_V3, faces_F3, rig)
+    return examine(Figure.of(vertices_V3, faces_F3, rig), rig, expected_error_cm_J)
+
+
+def examine(figure: Figure, rig: CharacterRig, expected_error_cm_J: np.ndarray | None = None) -> Quality:
+    """assess, for who has made the figure of this rig already."""
     found, skipped = {**_contract(rig.skin_VJ), **_skeleton(figure)}, []
     if not figure.has_surface:
         skipped.append("There are no faces: nothing that needs a surface was measured.")
