@@ -103,7 +103,8 @@ def measure(curves: dict[str, tuple[int, ...]], preset: str, repeats: int, folde
 
 def line(row: dict) -> str:
     parts = "  ".join(f"{name[:-2]} {row[name]:7.3f}" for name in PARTS if name in row)
-    return f"{row['curve']:9} {row['size']:9,}  {parts}  process {row['process_s']:6.1f} s, {row['cpu_s']:6.1f} core s  {row['peak_gb']:5.2f} GB"
+    return (f"{row['curve']:9} {row['size']:9,}  {parts}  process {row['process_s']:6.1f} s, {row['cpu_s']:6.1f} core s  "
+            f"{row['peak_gb']:5.2f} GB")
 
 
 def keys(rows: list[dict]) -> dict[str, float]:

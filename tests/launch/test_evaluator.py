@@ -109,7 +109,8 @@ def test_known_joints_by_hand():
         known_joints(BODY, 22, (("", skeleton(22).names),))
 
 
-@pytest.mark.parametrize("cls, source, name", [("vroid", "a_b.npz", "vroid"), ("other", "m2m_x_y.npz", "m2m"), ("other", "hero.npz", "other")])
+@pytest.mark.parametrize("cls, source, name", [("vroid", "a_b.npz", "vroid"), ("other", "m2m_x_y.npz", "m2m"),
+                                               ("other", "hero.npz", "other")])
 def test_class_of(cls, source, name):
     assert class_of(replace(BODY, cls=cls, source=source)) == name
 
