@@ -6,17 +6,12 @@ import pytest
 
 import ops.attention
 from ops.attention import attention, multi_head_attention
-
-
-def draw(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.ops.gradients import draw, value_and_grads
 
 
 def run(op, q, k, v, y, *rest):
     """[out, dq, dk, dv] of <out, y>."""
-    inputs = [jt.array(x) for x in (q, k, v)]
-    out = op(*inputs, *rest)
-    return [x.numpy() for x in (out, *jt.grad((out * jt.array(y)).sum(), inputs))]
+    return value_and_grads(lambda *inputs: op(*inputs, *rest), (q, k, v), y)
 
 
 def twin(q, k, v, y):

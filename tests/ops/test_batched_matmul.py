@@ -8,17 +8,11 @@ import pytest
 
 import ops.batched_matmul
 from ops.batched_matmul import bmm
-
-
-def draw(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.ops.gradients import draw, value_and_grads
 
 
 def run(a, b, y, trans_a, trans_b):
-    a, b = jt.array(a), jt.array(b)
-    out = bmm(a, b, trans_a, trans_b)
-    grads = jt.grad((out * jt.array(y)).sum(), [a, b])
-    return [x.numpy() for x in (out, *grads)]
+    return value_and_grads(lambda a, b: bmm(a, b, trans_a, trans_b), (a, b), y)
 
 
 def turn(x, flag):

@@ -5,10 +5,7 @@ import numpy as np
 import pytest
 
 from ops.gather import gather, group_max, interpolate
-
-
-def draw(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.ops.gradients import draw, value_and_grads
 
 
 def pick(seed, high, *shape):
@@ -17,9 +14,7 @@ def pick(seed, high, *shape):
 
 def value_and_grad(op, x, y, *rest):
     """op(x) and the gradient of <op(x), y> with respect to x."""
-    x = jt.array(x)
-    out = op(x, *[jt.array(r) for r in rest])
-    return out.numpy(), jt.grad((out * jt.array(y)).sum(), x).numpy()
+    return value_and_grads(lambda x: op(x, *[jt.array(r) for r in rest]), (x,), y)
 
 
 def scatter(grad_BRC, idx_BR, sources):

@@ -6,16 +6,11 @@ import pytest
 
 import ops.linear
 from ops.linear import linear
-
-
-def draw(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.ops.gradients import draw, value_and_grads
 
 
 def run(x, weight, bias, y):
-    inputs = [jt.array(v) for v in (x, weight, bias)]
-    out = linear(*inputs)
-    return [v.numpy() for v in (out, *jt.grad((out * jt.array(y)).sum(), inputs))]
+    return value_and_grads(linear, (x, weight, bias), y)
 
 
 @pytest.fixture(params=["oneDNN", "plain"])

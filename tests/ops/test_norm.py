@@ -6,6 +6,7 @@ import pytest
 
 import ops.norm
 from ops.norm import layer_norm
+from tests.ops.gradients import draw, value_and_grads
 
 
 @pytest.fixture(params=["fused", "plain"])
@@ -14,14 +15,8 @@ def backend(request, monkeypatch):
     monkeypatch.setattr(ops.norm, "on_cpu", lambda: request.param == "fused")
 
 
-def draw(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
 def run(x, weight, bias, y, eps=1e-5):
-    inputs = [jt.array(v) for v in (x, weight, bias)]
-    out = layer_norm(*inputs, eps)
-    return [v.numpy() for v in (out, *jt.grad((out * jt.array(y)).sum(), inputs))]
+    return value_and_grads(lambda *inputs: layer_norm(*inputs, eps), (x, weight, bias), y)
 
 
 def twin(x, weight, bias, y, eps=1e-5):

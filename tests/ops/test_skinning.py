@@ -5,10 +5,7 @@ import numpy as np
 import pytest
 
 from ops.skinning import linear_blend_skinning
-
-
-def draw(seed, *shape):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+from tests.ops.gradients import draw, value_and_grads
 
 
 def draw_skin(seed, *shape):
@@ -17,9 +14,7 @@ def draw_skin(seed, *shape):
 
 
 def run(vertices, skin, transforms, y):
-    inputs = [jt.array(x) for x in (vertices, skin, transforms)]
-    out = linear_blend_skinning(*inputs)
-    return [x.numpy() for x in (out, *jt.grad((out * jt.array(y)).sum(), inputs))]
+    return value_and_grads(linear_blend_skinning, (vertices, skin, transforms), y)
 
 
 def twin(vertices, skin, transforms, y):
