@@ -14,11 +14,25 @@ from geometry.similarity import Y_UP_TO_Z_UP, Similarity
 from geometry.skinning import linear_blend_skinning, skin_normals, skin_transforms
 
 _SKIN_SUM_TOLERANCE = 1e-3      # float16 and hand-written files; what is further off was never normalised
+_LONGEST = 2000                 # characters of an error's text
 _ORIGIN_TOLERANCE = 1e-3        # of the skeleton's size, between a joint and the origin of its rest frame
 
 
 class AssetError(ValueError):
-    """An asset that cannot be used. The text names its source, what is wrong, and the fix."""
+    """An asset that cannot be used. The text names its source, what is wrong, and the fix, in one printable line.
+
+    File names and what a file says come from strangers: line ends, escape sequences and half characters leave as \\n, \\x1b,
+    \\udc80, and what is longer than a screen is cut in its middle.
+    """
+
+    def __init__(self, text: str):
+        super().__init__(_one_line(text))
+
+
+def _one_line(text: str) -> str:
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST // 2]} ... {text[-_LONGEST // 2:]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True, eq=False)

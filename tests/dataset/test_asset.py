@@ -218,3 +218,9 @@ def test_a_backwards_figure_is_turned_on_its_way_into_the_network_frame():
     np.testing.assert_allclose(there.vertices_V3, here.vertices_V3, atol=1e-6)
     np.testing.assert_allclose(there.joints_J3, here.joints_J3, atol=1e-6)
     np.testing.assert_allclose(network_rotation(backward).undo(there.joints_J3), backward.joints_J3, atol=1e-6)
+
+
+def test_an_error_is_one_printable_line():
+    assert str(AssetError("a\nb\x1b[2J\udc80é 英.glb: bad\u202e")) == r"a\nb\x1b[2J\udc80é 英.glb: bad\u202e"
+    long = str(AssetError("a.glb: " + "x" * 10 ** 6 + " export it again"))
+    assert long.startswith("a.glb: ") and long.endswith("export it again") and len(long) < 2100

@@ -2,7 +2,6 @@
 
 import json
 
-from dataset.asset import AssetError
 from launch.outcome import Outcome, printable, reason_of, table, width
 
 HERO = Outcome("hero.glb", "other/hero", joints=52, vertices=12345, expected_error_cm=2.314, warnings=("w", "v"), quality="warn")
@@ -52,6 +51,6 @@ def test_a_row_for_programs():
 
 
 def test_reason_is_one_line():
-    assert reason_of(AssetError("a.glb: bad\n  thing")) == "a.glb: bad thing"
+    assert reason_of(ValueError("a.glb: bad\n  thing")) == "a.glb: bad thing"
     assert reason_of(MemoryError()) == "MemoryError: "
     assert reason_of(KeyError("x")) == "KeyError: 'x'"
