@@ -11,9 +11,10 @@ import numpy as np
 
 from dataset.sources.bone_names import match_vrm
 from dataset.sources.files import GLTF, load_asset
-from dataset.sources.gltf import MAX_VERTICES, Part, read_parts
+from dataset.sources.gltf import Part, read_parts
 from dataset.sources.gltf_container import Container
 from dataset.sources.gltf_scene import Scene
+from dataset.sources.limits import MAX_VERTICES
 from geometry.neighbors import knn
 from rigging.gltf_file import GltfFile
 from rigging.rig import CharacterRig

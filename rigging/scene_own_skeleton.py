@@ -81,7 +81,7 @@ class _Skins:
     def serving(self, old: int | None, matrix_44: np.ndarray, needed: list[int]) -> tuple[int, list[int]]:
         """-> a skin under which a mesh rests at matrix_44, and its joints, all of `needed` among them: the old one if it will do."""
         if old is not None and np.array_equal(self.scene.skin_matrix(old), matrix_44):
-            joints = self.scene.skin_joints(old)
+            joints = self.scene.skin_joints(old).tolist()
             missing = [node for node in needed if node not in joints]
             if not missing:
                 return old, joints

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from dataset.format import BODY_NAMES, DIALECTS, FINGERS, FULL_NAMES
 
+LONGEST = 256  # characters; what is longer is no bone's name
 SIDES = {"l": "l", "left": "l", "r": "r", "right": "r"}
 PREFIXES = {"mixamorig", "bip", "def", "j", "c", "cc", "base", "valve", "biped", "rig", "jnt", "b"}
 
@@ -52,7 +53,7 @@ def match_bones(names: Sequence[str | None]) -> dict[str, int]:
     """Contest joint name -> index in `names`, for as many joints as the names give away. The first bone of a name wins."""
     found: dict[tuple[str, str], int] = {}
     for index, name in enumerate(names):
-        if name:
+        if name and len(name) <= LONGEST:
             found.setdefault(reduce_name(name), index)
     match = _best(found, "", BODY_NAMES[:6], TORSOS)
     for side in ("l", "r"):

@@ -13,13 +13,14 @@ import numpy as np
 from dataset.asset import Asset, check
 from dataset.format import skeleton
 from dataset.sources.bone_names import match_bones, match_vrm
-from dataset.sources.draco import decode_draco
 from dataset.sources.gltf_container import Container
 from dataset.sources.gltf_scene import Scene
+from dataset.sources.limits import MAX_VERTICES, check_size
 from geometry.normals import vertex_normals
 
-MAX_VERTICES = 5_000_000  # a small file can place one mesh a million times
-MAX_CORNERS = 30_000_000  # of all triangles
+MAX_PRIMITIVES = 20_000            # drawn: one for each place that a node gives a mesh
+MAX_INFLUENCES = 8 * MAX_VERTICES  # of all vertices together, counted in fours as the file has them
+DRACO = "KHR_draco_mesh_compression"
 POINTS, TRIANGLES, STRIP, FAN = 0, 4, 5, 6
 
 
@@ -59,21 +60,45 @@ def read_parts(container: Container, scene: Scene) -> list[Part]:
     One after the other they are the vertices of `load_gltf`: this is the map between an Asset's rows and a file's primitives.
     Raises: as load_gltf, and what a malformed document makes Python raise (`Container.guard` names it).
     """
+    groups = _groups(container, scene)
+    packed = [primitives[0]["extensions"][DRACO]["bufferView"] for _, _, primitives in groups
+              if DRACO in primitives[0].get("extensions", {})]
+    if packed:
+        container.draco(*packed)
     parts, total, corners = [], 0, 0
+    for node, places, primitives in groups:
+        parts.append(_part(container, scene, node, places, primitives))
+        total += len(parts[-1].vertices_V3)
+        corners += 0 if parts[-1].faces_F3 is None else parts[-1].faces_F3.size
+        check_size(container.name, total, corners)  # draco data may hold more than its accessor says
+    solid = [part for part in parts if part.faces_F3 is not None]
+    return solid or parts
+
+
+def _groups(container: Container, scene: Scene) -> list[tuple[int, tuple[int, ...], list[dict]]]:
+    """(node, places in its mesh, primitives) of each block of vertices to come, after what they claim to hold has been added up.
+
+    A small file can place one mesh a million times, and an accessor may say zeros without a byte.
+    """
+    groups, shared, drawn, vertices, corners, influences = [], {}, 0, 0, 0, 0
     for node in scene.order:
         if "mesh" not in container.entry("nodes", node):
             continue
-        primitives = container.entry("meshes", container.entry("nodes", node)["mesh"])["primitives"]
-        for places in _sharing(primitives):
-            shared = [primitives[k] for k in places]
-            claimed, claimed_corners = _claims(container, shared)
-            corners += claimed_corners
-            _check_size(container, total + claimed, corners)
-            parts.append(_part(container, scene, node, places, shared))
-            total += len(parts[-1].vertices_V3)
-            _check_size(container, total, corners)  # draco data may hold more than its accessor says
-    solid = [part for part in parts if part.faces_F3 is not None]
-    return solid or parts
+        mesh = container.entry("nodes", node)["mesh"]
+        primitives = container.entry("meshes", mesh)["primitives"]
+        drawn += max(1, len(primitives))
+        if drawn > MAX_PRIMITIVES:
+            raise container.fail(f"more than {MAX_PRIMITIVES} meshes and parts of meshes: simplify it first")
+        if mesh not in shared:
+            shared[mesh] = [(places, [primitives[k] for k in places]) for places in _sharing(primitives)]
+        for places, group in shared[mesh]:
+            claims = _claims(container, group)
+            vertices, corners, influences = vertices + claims[0], corners + claims[1], influences + claims[2]
+            check_size(container.name, vertices, corners)
+            if influences > MAX_INFLUENCES:
+                raise container.fail(f"more than {MAX_INFLUENCES} influences of joints on vertices: simplify it first")
+            groups.append((node, places, group))
+    return groups
 
 
 def _sharing(primitives: list[dict]) -> list[tuple[int, ...]]:
@@ -83,24 +108,20 @@ def _sharing(primitives: list[dict]) -> list[tuple[int, ...]]:
         mode = primitive.get("mode", TRIANGLES)
         if mode not in (POINTS, TRIANGLES, STRIP, FAN):
             continue
-        packed = primitive.get("extensions", {}).get("KHR_draco_mesh_compression", {}).get("bufferView")
+        packed = primitive.get("extensions", {}).get(DRACO, {}).get("bufferView")
         key = (packed, mode == POINTS, *sorted((k, v) for k, v in primitive["attributes"].items()))
         groups.setdefault(key, []).append(place)
     return [tuple(places) for places in groups.values()]
 
 
-def _check_size(container: Container, vertices: int, corners: int) -> None:
-    if vertices > MAX_VERTICES or corners > MAX_CORNERS:
-        raise container.fail(f"more than {MAX_VERTICES} vertices or {MAX_CORNERS // 3} triangles: simplify it first")
-
-
-def _claims(container: Container, primitives: list[dict]) -> tuple[int, int]:
-    """How many vertices a group says it has, and corners of triangles, before any is read: an accessor may say zeros without a byte."""
+def _claims(container: Container, primitives: list[dict]) -> tuple[int, int, int]:
+    """How many vertices a group says it has, corners of triangles, and influences of joints, before any is read."""
     if "POSITION" not in primitives[0]["attributes"]:
         raise container.fail("a primitive has no POSITION")
     count = container.size(container.entry("accessors", primitives[0]["attributes"]["POSITION"]), "count")
-    return count, sum(container.size(container.entry("accessors", primitive["indices"]), "count") if "indices" in primitive else count
-                      for primitive in primitives)
+    corners = sum(container.size(container.entry("accessors", primitive["indices"]), "count") if "indices" in primitive else count
+                  for primitive in primitives)
+    return count, corners, 4 * count * sum(key.startswith("JOINTS_") for key in primitives[0]["attributes"])
 
 
 def _part(container: Container, scene: Scene, node: int, places: tuple[int, ...], primitives: list[dict]) -> Part:
@@ -121,12 +142,17 @@ def _attributes(container: Container, primitive: dict) -> tuple[dict[str, np.nda
     """Semantic -> values for what we use, and the indices of Draco data or None. Draco data replaces the accessors' own."""
     wanted = {key: index for key, index in primitive["attributes"].items()
               if key in ("POSITION", "NORMAL") or key.startswith(("JOINTS_", "WEIGHTS_"))}
-    packed = primitive.get("extensions", {}).get("KHR_draco_mesh_compression")
+    packed = primitive.get("extensions", {}).get(DRACO)
     values, indices = ({}, None) if packed is None else _draco(container, packed, wanted)
+    if "POSITION" not in values:
+        values["POSITION"] = container.accessor(wanted["POSITION"])
+    count = len(values["POSITION"])
     for key, index in wanted.items():
         if key not in values:
+            claimed = container.size(container.entry("accessors", index), "count")
+            if claimed != count:
+                raise container.fail(f"{key} has {claimed} elements, and POSITION {count}")
             values[key] = container.accessor(index)
-    count = len(values["POSITION"])
     for key, value in values.items():
         width = 3 if key in ("POSITION", "NORMAL") else 4
         if value.shape != (count, width):
@@ -144,10 +170,7 @@ def _indices(container: Container, primitive: dict) -> np.ndarray | None:
 
 
 def _draco(container: Container, packed: dict, wanted: dict) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    try:
-        by_id, faces_F3 = decode_draco(container.view(packed["bufferView"])[0])
-    except ValueError as error:
-        raise container.fail(f"broken draco data ({error})") from None
+    by_id, faces_F3 = container.draco(packed["bufferView"])
     values = {}
     for key, unique_id in packed["attributes"].items():
         if key in wanted:
@@ -170,7 +193,7 @@ def _triangles(container: Container, primitive: dict, indices: np.ndarray | None
     run = np.arange(count) if indices is None else indices.astype(np.int64)
     if len(run) and run.max() >= count:
         raise container.fail(f"a face names vertex {run.max()} of {count}")
-    if "KHR_draco_mesh_compression" in primitive.get("extensions", {}):
+    if DRACO in primitive.get("extensions", {}):
         mode = TRIANGLES  # decoded draco faces are always a list
     if mode == TRIANGLES:
         if len(run) % 3:
@@ -192,7 +215,7 @@ def _influences(container: Container, scene: Scene, node: int, attributes: dict)
     count, skin = len(attributes["POSITION"]), container.entry("nodes", node).get("skin")
     if skin is None or "JOINTS_0" not in attributes:
         return np.full((count, 1), scene.carrier(node)), np.ones((count, 1)), scene.rest(node)
-    joints = np.array(scene.skin_joints(skin))
+    joints = scene.skin_joints(skin)
     sets = sorted(key[7:] for key in attributes if key.startswith("JOINTS_"))
     slots_VK = np.concatenate([attributes["JOINTS_" + k] for k in sets], 1).astype(np.int64)
     weights_VK = np.concatenate([attributes["WEIGHTS_" + k] for k in sets], 1).astype(np.float64)
@@ -275,7 +298,7 @@ def named_bones(container: Container, scene: Scene) -> dict[str, int]:
         match = match_vrm({entry["bone"]: entry["node"] for entry in bones if entry.get("node", -1) >= 0})
     else:
         match = {}
-    match = {name: node for name, node in match.items() if node in scene.world}
+    match = {name: node for name, node in match.items() if type(node) is int and node in scene.world}
     joints, said = scene.all_joints(), set(match.values())
     by_name = match_bones([container.entry("nodes", node).get("name") for node in joints])  # of all: a name says less without the others
     return {name: joints[index] for name, index in by_name.items() if joints[index] not in said} | match

@@ -2,6 +2,7 @@
 
 Spec: Khronos "glTF 2.0" (GLB container section 4, accessors 3.6), KHR_mesh_quantization (integer attributes as positions).
 Reads only the file itself, data URIs and buffers that lie in the file's own folder. Nothing is fetched, nothing is run.
+Bytes are handed on as views of what was read, never as copies: a thousand buffer views over one buffer take no more than the buffer.
 """
 
 import base64
@@ -16,11 +17,17 @@ from urllib.parse import unquote
 import numpy as np
 
 from dataset.asset import AssetError
+from dataset.sources.draco import Decoded, decode_all
+from dataset.sources.limits import MAX_FILE, read_file
 from dataset.sources.meshopt import decode_view
 
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 SHAPES = {"SCALAR": (), "VEC2": (2,), "VEC3": (3,), "VEC4": (4,), "MAT4": (4, 4)}
-MAX_ELEMENTS = 40_000_000  # of one accessor; a sparse accessor may claim any count without a byte behind it
+MAX_ELEMENTS = 40_000_000  # of one accessor
+MAX_ZEROS = 1_000_000      # elements that a (sparse) accessor claims without a byte behind them
+MAX_VALUES = 5_000_000     # of the JSON: numbers, lists and objects take a hundred times their text
+MAX_UNPACKED = 1 << 30     # bytes of all compressed views together
+LARGEST = 1 << 53          # what JSON can say exactly
 GEOMETRY_EXTENSIONS = {"KHR_draco_mesh_compression", "KHR_mesh_quantization", "EXT_meshopt_compression"}
 # what may be required without touching a vertex: looks, lights, and the humanoid's own descriptions
 HARMLESS_PREFIXES = ("KHR_materials_", "EXT_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "EXT_lights_",
@@ -36,16 +43,15 @@ class Container:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.name = self.path.name
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise AssetError(f"{self.name}: cannot be read ({error.strerror or error})") from None
-        text, self.binary = self._split(data)
+        text, self.binary = self._split(memoryview(read_file(self.path)))
         self.document = self._parse(text)
         with self.guard():
             self._check_version_and_extensions()
-        self._buffers: dict[int, bytes] = {}
-        self._views: dict[int, tuple[bytes, int]] = {}
+        self._buffers: dict[int, memoryview] = {}
+        self._files: dict[Path, memoryview] = {}
+        self._views: dict[int, tuple[memoryview, int]] = {}
+        self._unpacked: dict[tuple, memoryview] = {}
+        self._draco: dict[int, Decoded] = {}
 
     def fail(self, what: str) -> AssetError:
         return AssetError(f"{self.name}: {what}")
@@ -54,13 +60,16 @@ class Container:
     def guard(self) -> Iterator[None]:
         """Whatever a malformed document makes Python raise inside leaves as an AssetError of this file."""
         try:
-            yield
+            with np.errstate(all="ignore"):  # numbers beyond float64 become infinity or NaN, which the finished asset may not have
+                yield
         except AssetError:
             raise
-        except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, RecursionError) as error:
+        except MemoryError as error:
+            raise self.fail("needs more memory than there is: simplify it first") from error
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
             raise self.fail(f"broken glTF structure ({type(error).__name__}: {error})") from error
 
-    def _split(self, data: bytes) -> tuple[bytes, bytes | None]:
+    def _split(self, data: memoryview) -> tuple[memoryview, memoryview | None]:
         """GLB -> (JSON chunk, binary chunk or None); a .gltf is its own JSON."""
         if data[:4] != b"glTF":
             return data, None
@@ -82,7 +91,10 @@ class Container:
             raise self.fail("the first chunk of this GLB is not JSON")
         return chunks[0][1], next((body for kind, body in chunks[1:] if kind == b"BIN\0"), None)
 
-    def _parse(self, text: bytes) -> dict:
+    def _parse(self, view: memoryview) -> dict:
+        text = bytes(view)
+        if sum(map(text.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise self.fail(f"its JSON holds more than {MAX_VALUES} values: simplify it first")
         try:
             document = json.loads(text.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
@@ -103,18 +115,22 @@ class Container:
     def entry(self, kind: str, index) -> dict:
         """document[kind][index], e.g. entry("nodes", 3); the index must be one."""
         entries = self.document.get(kind, [])
+        if not isinstance(entries, list):
+            raise self.fail(f"{kind} must be a list")
         if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(entries):
-            raise self.fail(f"{kind}[{index}] does not exist: there are {len(entries)}")
+            raise self.fail(f"{kind}[{index!r}] does not exist: there are {len(entries)}")
+        if not isinstance(entries[index], dict):
+            raise self.fail(f"{kind}[{index}] must be an object")
         return entries[index]
 
     def size(self, entry: dict, key: str, default: int | None = None) -> int:
         """A byte count or offset: a whole number >= 0."""
         value = entry.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST:
             raise self.fail(f"{key} is {value!r}, must be a whole number >= 0")
         return value
 
-    def buffer(self, index: int) -> bytes:
+    def buffer(self, index: int) -> memoryview:
         if index in self._buffers:
             return self._buffers[index]
         entry = self.entry("buffers", index)
@@ -132,73 +148,122 @@ class Container:
         self._buffers[index] = data[:length]
         return self._buffers[index]
 
-    def _data_uri(self, uri: str) -> bytes:
+    def _data_uri(self, uri: str) -> memoryview:
         head, _, body = uri.partition(",")
         if not head.endswith(";base64"):
             raise self.fail(f"data URI {head[:40]!r} is not base64")
         try:
-            return base64.b64decode(body, validate=True)
-        except binascii.Error as error:
+            return memoryview(base64.b64decode(body, validate=True))
+        except (binascii.Error, ValueError) as error:  # ValueError: letters that are not ASCII
             raise self.fail(f"broken base64 in a data URI ({error})") from None
 
-    def neighbour(self, uri: str, what: str = "buffer") -> bytes:
-        """The bytes of a file in this file's own folder (or below); links and '..' must not lead out of it."""
+    def neighbour(self, uri: str, what: str = "buffer") -> memoryview:
+        """The bytes of a file in this file's own folder (or below), read once whatever names it has.
+
+        Links and '..' must not lead out of the folder, and hidden files are nobody's buffers.
+        """
+        target = self.beside(uri, what)
+        if target not in self._files:
+            if not target.is_file():
+                raise self.fail(f"{what} {uri[:80]!r} is missing: keep it beside the .gltf")
+            held = sum(map(len, self._files.values()))
+            self._files[target] = memoryview(read_file(target, MAX_FILE - held, f"{self.name}: {what} {uri[:80]!r}"))
+        return self._files[target]
+
+    def beside(self, uri: str, what: str = "buffer") -> Path:
+        """Where a URI leads, with links followed: a path inside this file's own folder, whether or not a file is there."""
         if "://" in uri or uri.startswith(("//", "file:")):
             raise self.fail(f"{what} {uri[:80]!r} lies elsewhere: nothing is fetched; save it beside the file")
-        folder = self.path.resolve().parent
-        target = (folder / unquote(uri)).resolve()
-        if not target.is_relative_to(folder):
+        try:
+            folder = self.path.resolve().parent
+            target = (folder / unquote(uri)).resolve()
+            inside = target.is_relative_to(folder) and target.stat() is not None
+        except FileNotFoundError:
+            inside = target.is_relative_to(folder)
+        except (OSError, RuntimeError, ValueError) as error:  # too long, no permission; links in a ring; a zero byte
+            raise self.fail(f"{what} {uri[:80]!r} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        if not inside:
             raise self.fail(f"{what} {uri[:80]!r} points outside the file's folder: refused")
-        if not target.is_file():
-            raise self.fail(f"{what} {uri[:80]!r} is missing: keep it beside the .gltf")
-        return target.read_bytes()
+        if any(part.startswith(".") for part in target.relative_to(folder).parts):
+            raise self.fail(f"{what} {uri[:80]!r} is a hidden file: refused")
+        return target
 
-    def view(self, index: int) -> tuple[bytes, int]:
+    def view(self, index: int) -> tuple[memoryview, int]:
         """Bytes and stride (0: tightly packed) of bufferView `index`, decompressed where EXT_meshopt_compression says so."""
-        if index in self._views:
-            return self._views[index]
-        entry = self.entry("bufferViews", index)
-        packed = entry.get("extensions", {}).get("EXT_meshopt_compression")
-        self._views[index] = (self._slice(entry, index), self.size(entry, "byteStride", 0)) if packed is None \
-            else self._unpack(packed, index)
+        if index not in self._views:
+            entry = self.entry("bufferViews", index)
+            packed = entry.get("extensions", {}).get("EXT_meshopt_compression")
+            self._views[index] = (self._slice(entry, index), self.size(entry, "byteStride", 0)) if packed is None \
+                else self._unpack(packed, index)
         return self._views[index]
 
-    def _slice(self, entry: dict, index: int) -> bytes:
+    def _slice(self, entry: dict, index: int) -> memoryview:
         buffer = self.buffer(entry.get("buffer"))
         start, length = self.size(entry, "byteOffset", 0), self.size(entry, "byteLength")
         if start + length > len(buffer):
             raise self.fail(f"bufferView {index} ends at byte {start + length} of a buffer of {len(buffer)}")
         return buffer[start:start + length]
 
-    def _unpack(self, packed: dict, index: int) -> tuple[bytes, int]:
+    def _unpack(self, packed: dict, index: int) -> tuple[memoryview, int]:
         count, stride = self.size(packed, "count"), self.size(packed, "byteStride")
         if count > MAX_ELEMENTS or not 1 <= stride <= 256:
             raise self.fail(f"bufferView {index}: {count} elements of {stride} bytes are refused")
-        try:
-            data = decode_view(self._slice(packed, index), count, stride, packed.get("mode"), packed.get("filter", "NONE"))
-        except ValueError as error:
-            raise self.fail(f"bufferView {index}: broken meshopt data ({error})") from None
-        return data, stride
+        data, mode, kind = self._slice(packed, index), packed.get("mode"), packed.get("filter", "NONE")
+        key = (packed["buffer"], packed.get("byteOffset", 0), len(data), count, stride, mode, kind)
+        if key not in self._unpacked:
+            self._check_unpacked(key, index)
+            try:
+                self._unpacked[key] = memoryview(decode_view(data, count, stride, mode, kind))
+            except ValueError as error:
+                raise self.fail(f"bufferView {index}: broken meshopt data ({error})") from None
+        return self._unpacked[key], stride
 
-    def accessor(self, index: int) -> np.ndarray:
-        """Values of accessor `index`: (count, *shape), float32 when normalised, else of the file's own type; MAT4 as rows."""
+    def _check_unpacked(self, key: tuple, index: int) -> None:
+        """Before a compressed view is unpacked: all of them fit into memory, and none repeats the bytes of others."""
+        keys = [*self._unpacked, key]
+        if sum(k[3] * k[4] for k in keys) > MAX_UNPACKED:
+            raise self.fail(f"bufferView {index}: compressed views of more than {MAX_UNPACKED >> 20} MiB: simplify it first")
+        if sum(k[2] for k in keys) > sum(map(len, self._buffers.values())):
+            raise self.fail(f"bufferView {index}: its compressed views overlap: export it again")
+
+    def draco(self, *views: int) -> Decoded:
+        """What the Draco data of the first of these bufferViews decodes to. All of them are decoded at once, which saves time."""
+        fresh = [view for view in dict.fromkeys(views) if view not in self._draco]
+        if fresh:
+            data = [self.view(view)[0] for view in fresh]
+            if sum(map(len, data)) > sum(map(len, self._buffers.values())) + sum(map(len, self._unpacked.values())):
+                raise self.fail("its draco data overlaps: export it again")
+            try:
+                self._draco |= zip(fresh, decode_all(data))
+            except ValueError as error:
+                raise self.fail(f"broken draco data ({error})") from None
+        return self._draco[views[0]]
+
+    def accessor(self, index: int, most: int | None = None) -> np.ndarray:
+        """Values of accessor `index`: (count, *shape), float32 when normalised, else of the file's own type; MAT4 as rows.
+
+        most: only so many of its first elements are wanted.
+        """
         entry = self.entry("accessors", index)
         kind, shape, count = COMPONENTS.get(entry.get("componentType")), SHAPES.get(entry.get("type")), self.size(entry, "count")
         if kind is None or shape is None:
-            raise self.fail(f"accessor {index}: {entry.get('type')} of component {entry.get('componentType')} is not read here")
+            raise self.fail(f"accessor {index}: {entry.get('type')!r} of component {entry.get('componentType')!r} is not read here")
         if count > MAX_ELEMENTS:
             raise self.fail(f"accessor {index} claims {count} elements, more than the {MAX_ELEMENTS} allowed")
+        wanted = count if most is None else min(count, most)
         if "bufferView" in entry:
-            values = self._strided(entry["bufferView"], self.size(entry, "byteOffset", 0), count, np.dtype(kind), shape, index)
+            values = self._strided(entry["bufferView"], self.size(entry, "byteOffset", 0), count, np.dtype(kind), shape, index, wanted)
+        elif wanted > MAX_ZEROS:
+            raise self.fail(f"accessor {index} claims {wanted} elements and has no bytes for them")
         else:
-            values = np.zeros((count, *shape), kind)
+            values = np.zeros((wanted, *shape), kind)
         if "sparse" in entry:
-            values = self._sparse(values, entry["sparse"], index)
+            values = self._sparse(values, entry["sparse"], index, count)
         if values.ndim == 3:
             values = values.transpose(0, 2, 1)  # the file is column by column
         return normalise(values) if entry.get("normalized") else values
 
-    def _strided(self, view: int, offset: int, count: int, dtype: np.dtype, shape: tuple, index: int) -> np.ndarray:
+    def _strided(self, view: int, offset: int, count: int, dtype: np.dtype, shape: tuple, index: int, wanted: int) -> np.ndarray:
         data, stride = self.view(view)
         size = dtype.itemsize * int(np.prod(shape, dtype=int))
         stride = stride or size
@@ -207,18 +272,20 @@ class Container:
         if count and offset + stride * (count - 1) + size > len(data):
             raise self.fail(f"accessor {index} needs {offset + stride * (count - 1) + size} bytes of a view of {len(data)}")
         inner = tuple(dtype.itemsize * int(np.prod(shape[k + 1:], dtype=int)) for k in range(len(shape)))
-        return np.ndarray((count, *shape), dtype, data, offset, (stride, *inner)).copy() if count else np.zeros((0, *shape), dtype)
+        return np.ndarray((wanted, *shape), dtype, data, offset, (stride, *inner)).copy() if wanted else np.zeros((0, *shape), dtype)
 
-    def _sparse(self, values: np.ndarray, sparse: dict, index: int) -> np.ndarray:
+    def _sparse(self, values: np.ndarray, sparse: dict, index: int, length: int) -> np.ndarray:
+        """values with those of a sparse part in their places. length: elements of the accessor, of which values are the first."""
         count, where, what = self.size(sparse, "count"), sparse["indices"], sparse["values"]
         kind = COMPONENTS.get(where.get("componentType"), "<f4")
-        if count > len(values) or kind[1] != "u":
-            raise self.fail(f"accessor {index}: broken sparse part ({count} of {len(values)} elements)")
-        rows = self._strided(where.get("bufferView"), self.size(where, "byteOffset", 0), count, np.dtype(kind), (), index)
-        if count and int(rows.max()) >= len(values):
-            raise self.fail(f"accessor {index}: sparse index {int(rows.max())} of {len(values)} elements")
-        values[rows] = self._strided(what.get("bufferView"), self.size(what, "byteOffset", 0), count, values.dtype,
-                                     values.shape[1:], index)
+        if count > length or kind[1] != "u":
+            raise self.fail(f"accessor {index}: broken sparse part ({count} of {length} elements)")
+        rows = self._strided(where.get("bufferView"), self.size(where, "byteOffset", 0), count, np.dtype(kind), (), index, count)
+        if count and int(rows.max()) >= length:
+            raise self.fail(f"accessor {index}: sparse index {int(rows.max())} of {length} elements")
+        new = self._strided(what.get("bufferView"), self.size(what, "byteOffset", 0), count, values.dtype, values.shape[1:], index, count)
+        kept = rows < len(values)
+        values[rows[kept]] = new[kept]
         return values
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from dataset.sources.gltf_container import Container
 
 MAX_CANDIDATES = 300
+MAX_NODES, MAX_JOINTS = 250_000, 100_000  # of the scene, and of all its skins; a figure has hundreds
 
 
 class Scene:
@@ -27,11 +28,14 @@ class Scene:
         self.world: dict[int, np.ndarray] = {}
         self._depth: dict[int | None, int] = {None: -1}
         self._walk()
-        self._skins: dict[int, tuple[list[int], np.ndarray, np.ndarray]] = {}
+        self._skins: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         used = {container.entry("nodes", node).get("skin") for node in self.order} - {None}
         self._frames: dict[int, np.ndarray] = {}
+        if sum(len(container.entry("skins", skin)["joints"]) for skin in used) > MAX_JOINTS:
+            raise container.fail(f"its skins have more than {MAX_JOINTS} joints: simplify it first")
         for skin in sorted(used, key=lambda skin: (-len(container.entry("skins", skin)["joints"]), skin)):  # the whole figure's first
             self._read_skin(skin)
+        self._carriers = self.nearest({node: node for node in self._frames}, -1)
 
     def _walk(self) -> None:
         stack = [(node, None) for node in reversed(self._roots())]
@@ -42,6 +46,10 @@ class Scene:
                 raise self.container.fail(f"node {node} is reached twice: the node tree has a cycle or a node with two parents")
             local_44 = local_matrix(self.container, entry, node)
             self.world[node] = local_44 if parent is None else self.world[parent] @ local_44
+            if not np.isfinite(self.world[node]).all():
+                raise self.container.fail(f"node {node} has a place that is not finite")
+            if len(self.world) > MAX_NODES:
+                raise self.container.fail(f"more than {MAX_NODES} nodes: simplify it first")
             self.parent[node], self._depth[node] = parent, self._depth[parent] + 1
             self.order.append(node)
             stack += [(child, node) for child in reversed(entry.get("children", []))]
@@ -61,14 +69,13 @@ class Scene:
     def _read_skin(self, index: int) -> None:
         entry = self.container.entry("skins", index)
         joints = entry["joints"]
-        if not joints or any(joint not in self.world for joint in joints):
+        if not joints or any(type(joint) is not int or joint not in self.world for joint in joints):
             raise self.container.fail(f"skin {index} has no joints or joints outside the scene")
         inverse_J44 = np.tile(np.eye(4), (len(joints), 1, 1))
         if "inverseBindMatrices" in entry:
-            inverse_J44 = self.container.accessor(entry["inverseBindMatrices"]).astype(np.float64)
+            inverse_J44 = self.container.accessor(entry["inverseBindMatrices"], len(joints)).astype(np.float64)
             if inverse_J44.shape[1:] != (4, 4) or len(inverse_J44) < len(joints):
                 raise self.container.fail(f"skin {index} has {len(inverse_J44)} bind matrices for {len(joints)} joints")
-            inverse_J44 = inverse_J44[:len(joints)]
         by_depth = sorted(range(len(joints)), key=lambda k: self._depth[joints[k]])
         by_depth = [k for k in by_depth if joints[k] in self._frames] or by_depth
         matrix_44 = most_agreed(np.stack([self._frames.get(joints[k], self.world[joints[k]]) @ inverse_J44[k] for k in by_depth]),
@@ -77,7 +84,9 @@ class Scene:
             frames_J44 = matrix_44 @ np.linalg.inv(inverse_J44)
         except np.linalg.LinAlgError:
             raise self.container.fail(f"skin {index} has a bind matrix that flattens space") from None
-        self._skins[index] = (joints, matrix_44, frames_J44)
+        if not np.isfinite(frames_J44).all():
+            raise self.container.fail(f"skin {index} has a bind matrix that is not finite")
+        self._skins[index] = (np.array(joints), matrix_44)
         for joint, frame_44 in zip(joints, frames_J44):
             self._frames.setdefault(joint, frame_44)
 
@@ -88,7 +97,8 @@ class Scene:
         laid_J = np.sort(place_J)
         return np.searchsorted(laid_J, place_J), np.searchsorted(laid_J, end_J)
 
-    def skin_joints(self, skin: int) -> list[int]:
+    def skin_joints(self, skin: int) -> np.ndarray:
+        """(J,) int64, the node of each joint."""
         return self._skins[skin][0]
 
     def skin_matrix(self, skin: int) -> np.ndarray:
@@ -101,9 +111,7 @@ class Scene:
 
     def carrier(self, node: int) -> int:
         """The joint a plain mesh node hangs on (itself or its nearest ancestor); -1 where there is none."""
-        while node is not None and node not in self._frames:
-            node = self.parent[node]
-        return -1 if node is None else node
+        return int(self._carriers[node])
 
     def rest(self, node: int) -> np.ndarray:
         """World matrix of a node with the joint that carries it brought back to its bind pose."""

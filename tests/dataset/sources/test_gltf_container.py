@@ -48,7 +48,7 @@ def broken(change):
 @pytest.mark.parametrize("change, message", [
     (lambda d: d["accessors"][0].update(count=4), "accessor 0 needs 48 bytes of a view of 36"),
     (lambda d: d["accessors"][0].update(count=10 ** 12), "more than 5000000 vertices"),
-    (lambda d: d["accessors"][1].update(count=10 ** 12), "claims 1000000000000 elements"),
+    (lambda d: d["accessors"][1].update(count=10 ** 12), "JOINTS_0 has 1000000000000 elements, and POSITION 3"),
     (lambda d: d["accessors"][0].update(count=-1), "count is -1"),
     (lambda d: d["accessors"][0].update(byteOffset=4), "needs 40 bytes"),
     (lambda d: d["accessors"][0].update(type="VEC9"), "VEC9"),
@@ -68,10 +68,10 @@ def broken(change):
     (lambda d: d["skins"][0].update(joints=[2, 3]), "follows joint 2 of 2|follows joint 21 of 2"),
     (lambda d: d["accessors"][3].update(count=3), "3 bind matrices for 22 joints"),
     (lambda d: d["meshes"][0]["primitives"][0]["attributes"].pop("POSITION"), "no POSITION"),
-    (lambda d: d["meshes"][0]["primitives"][0]["attributes"].update(NORMAL=3), "NORMAL has shape"),
+    (lambda d: d["meshes"][0]["primitives"][0]["attributes"].update(NORMAL=3), "NORMAL has 22 elements, and POSITION 3"),
     (lambda d: d["meshes"][0]["primitives"][0].update(indices=0), "indices must be unsigned"),
     (lambda d: d["meshes"][0].pop("primitives"), "broken glTF structure"),
-    (lambda d: d.update(meshes={}), "does not exist|broken"),
+    (lambda d: d.update(meshes={}), "meshes must be a list"),
     (lambda d: d.update(nodes=[{}]), "joints|no mesh"),
     (lambda d: d.update(scenes=[{"nodes": []}]), "no mesh in the scene"),
     (lambda d: d.update(extensionsRequired=["EXT_mesh_gpu_instancing"]), "EXT_mesh_gpu_instancing, which is not supported"),
@@ -100,12 +100,12 @@ def many_faces(document):
 
 def many_packed(document):
     document["bufferViews"].append({"buffer": 0, "byteLength": 10 ** 9, "extensions": {"EXT_meshopt_compression": {
-        "buffer": 0, "byteLength": 400, "byteStride": 256, "count": 39_000_000, "mode": "ATTRIBUTES"}}})
+        "buffer": 0, "byteLength": 400, "byteStride": 256, "count": 4_000_000, "mode": "ATTRIBUTES"}}})
     document["accessors"][0]["bufferView"] = len(document["bufferViews"]) - 1
 
 
 @pytest.mark.parametrize("change, message", [(many_vertices, "more than 5000000 vertices"), (many_faces, "or 10000000 triangles"),
-                                             (many_packed, "400 bytes cannot hold 39000000 elements of 256")])
+                                             (many_packed, "400 bytes cannot hold 4000000 elements of 256")])
 def test_a_small_file_cannot_take_much_memory(tmp_path, change, message):
     document, binary = broken(change)
     (tmp_path / "bad.glb").write_bytes(pack(document, b"\xa0" + binary[1:]))
