@@ -27,6 +27,7 @@ except SetupError as error:
 import numpy as np  # noqa: E402  (Jittor starts first)
 from tqdm import tqdm  # noqa: E402
 
+from dataset.disk import explain  # noqa: E402
 from dataset.format import skeleton  # noqa: E402
 from geometry.kinematics import rotvec_to_matrix  # noqa: E402
 from launch.build import build_model  # noqa: E402
@@ -181,13 +182,15 @@ def record(session: Session, row: dict[str, float], steps_per_s: float | None) -
         session.log.write(step, {**row, "samples_per_s": (steps_per_s or 0.0) * cfg.optim.batch})
     if last or step % cfg.save_every == 0:
         save_checkpoint(session, "last", row)
+        plot_curves(session.run / "log.csv", session.run / "curves.png")
+        # last of all: what --resume goes on from must not be ahead of anything else in the folder
         meta = {"step": step, "best": session.best if np.isfinite(session.best) else None, "recipe": session.recipe}
         save_training_state(session.run / STATE, session.optimizer.state(), meta)
-        plot_curves(session.run / "log.csv", session.run / "curves.png")
 
 
 def save_checkpoint(session: Session, kind: str, row: dict[str, float]) -> None:
     """The averaged weights, as prediction reads them."""
+    session.log.sync()  # fails, before anything is made anew, where the run's folder was removed
     params = {name: var.numpy() for name, var in session.optimizer.average.items()}
     config = {**session.recipe, "data": {"points": session.cfg.data.points}}
     extra = {"step": session.optimizer.step, "stage": session.cfg.stage, "training": to_dict(session.cfg),
@@ -236,6 +239,9 @@ def run(args: argparse.Namespace) -> int:
     except NonFinite as error:
         print(f"train_joint_model: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"train_joint_model: {explain(error)}. What was saved before stands: add --resume to go on from it", file=sys.stderr)
+        return 2
     finally:
         data.close()
     return 0

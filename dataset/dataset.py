@@ -21,6 +21,9 @@ from dataset.sampler import Sampler
 from dataset.sources.npz import load_npz, load_track
 
 _ROOT = Path(__file__).resolve().parent.parent
+# A shell stands between: Jittor's SIGCHLD handler ends the trainer at once when a child of its dies by a signal, as a worker does when
+# memory runs out; the shell ends with a number instead, and the trainer can say what happened.
+_COMMAND = ("sh", "-c", '"$0" -c "from dataset.pipeline import serve; serve()"; exit $?', sys.executable)
 
 
 class RigDataset:
@@ -91,20 +94,18 @@ class _Worker:
     def __init__(self, pipeline: Pipeline):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
                        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))}
-        self.process = subprocess.Popen([sys.executable, "-c", "from dataset.pipeline import serve; serve()"],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._send(pipeline)
 
     def ask(self, step: int, slots: tuple[int, ...]) -> None:
         self._send((step, slots))
 
     def answer(self) -> Batch:
-        """Raises: AssetError for a bad asset, RuntimeError with the worker's trace for anything else."""
+        """Raises: AssetError for a bad asset, ChildProcessError when the worker ended, RuntimeError with its trace for anything else."""
         try:
             kind, content = pickle.load(self.process.stdout)
         except (EOFError, pickle.UnpicklingError):
-            raise RuntimeError(f"a data worker ended early (exit code {self.process.wait()}); its messages are above. "
-                               "With too little memory, lower data.workers") from None
+            raise self._ended() from None
         if kind == "asset":
             raise AssetError(content)
         if kind == "error":
@@ -116,11 +117,15 @@ class _Worker:
             pickle.dump(message, self.process.stdin, protocol=5)
             self.process.stdin.flush()
         except BrokenPipeError:
-            raise RuntimeError(f"a data worker ended early (exit code {self.process.wait()}); its messages are above") from None
+            raise self._ended() from None
+
+    def _ended(self) -> ChildProcessError:
+        code = self.process.wait()
+        cause = f"killed by signal {code - 128}, as the system does when memory runs out" if code > 128 else f"exit code {code}"
+        return ChildProcessError(f"a data worker ended early ({cause}; what it said is above). Make room in memory, or lower data.workers")
 
     def close(self) -> None:
-        # SIGTERM, as Jittor's SIGCHLD handler ends this whole process when a child dies by any other signal
-        self.process.terminate()
+        """It ends when its stdin does, after the batch that it is at."""
         for pipe in (self.process.stdin, self.process.stdout):
             try:
                 pipe.close()

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset.disk import replace_file, sync, sync_folder, writing
+
 SUM_TOLERANCE = 1e-6 + 1.2e-7  # the contract, and what float32 storage of the row may add
 ROWS = 1 << 16      # vertices whose weights are sorted out at a time: bounds the memory
-_UNFINISHED = re.compile(r"\.(.+)\.\d+\.(?:new|old)")
+_UNFINISHED = re.compile(r"\.(.+)\.\d+\.(new|old)")
 
 
 def write_contest(folder: str | Path, joints_J3: np.ndarray, skin_VJ: np.ndarray, vertices_V3: np.ndarray) -> None:
@@ -39,33 +41,45 @@ def save_contest(folder: Path, joints_J3: np.ndarray, skin_VJ: np.ndarray, verti
 
 
 def replace_folder(folder: Path, fill: Callable[[Path], object], sweep: bool = True) -> None:
-    """Make folder complete or not at all: fill a hidden one beside it, then rename. An older one is replaced; parents are made.
+    """Make folder complete or not at all: fill a hidden one beside it, let it reach the disk, rename. An older one is replaced; parents
+    are made.
 
     sweep: first remove what a killed run left of this folder, which reads the whole parent; False for who writes thousands
     into one parent and has called `sweep_leftovers` before.
+    Raises: WriteError; what fill raises that is no error of the disk. Then the older folder stands, and nothing lies beside it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     fresh, old = (folder.parent / f".{folder.name}.{os.getpid()}.{word}" for word in ("new", "old"))
-    if sweep:
-        sweep_leftovers(folder.parent, {folder.name})
-    fresh.mkdir()
-    try:
-        fill(fresh)
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(fresh, folder)
-    finally:
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if sweep:
+            sweep_leftovers(folder.parent, {folder.name})
+        try:
+            fresh.mkdir()
+            fill(fresh)
+            sync_folder(fresh)
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(fresh, folder)
+        finally:
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+        sync(folder.parent)
 
 
 def sweep_leftovers(parent: Path, names: set[str]) -> None:
-    """Remove the hidden, unfinished folders that killed runs left in parent for these names, and no others."""
-    for entry in os.scandir(parent) if parent.is_dir() else ():
+    """Remove the hidden, unfinished folders that killed runs left in parent for these names, and no others.
+
+    A run that was killed between its two renames has moved the older folder aside: that one is whole, and goes back.
+    """
+    for entry in list(os.scandir(parent)) if parent.is_dir() else ():
         unfinished = _UNFINISHED.fullmatch(entry.name)
-        if unfinished and unfinished[1] in names:
+        if not unfinished or unfinished[1] not in names:
+            continue
+        if unfinished[2] == "old" and not (parent / unfinished[1]).exists():
+            os.replace(entry.path, parent / unfinished[1])
+        else:
             shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -108,15 +122,11 @@ def pack_glb(document: dict, binary: bytes | bytearray) -> bytes:
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """The file appears whole or not at all; its folder is made."""
+    """The file appears whole or not at all; its folder is made. Raises: WriteError."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.parent / f".{path.name}.{os.getpid()}.new"
-    try:
-        fresh.write_bytes(data)
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, lambda part: part.write_bytes(data))
 
 
 def check_rig(joints_J3, skin_VJ, vertices_V3) -> None:

@@ -6,11 +6,15 @@ renormalised. What drawing and posing would else compute for every sample lies t
 blocks of dataset/body.py. Letters: A assets, V vertices, F faces, E entries of the sparse skin, J joints.
 """
 
+import fcntl
+import glob
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,7 @@ import numpy as np
 
 from dataset.asset import Asset, AssetError, check
 from dataset.body import BLOCK, Blocks, Body, SparseSkin
+from dataset.disk import sync, sync_folder, writing
 from dataset.format import skeleton
 from dataset.sampler import Surface
 from geometry.normals import vertex_normals
@@ -147,27 +152,78 @@ def prepare(assets: Iterable[Asset], folder: str | Path, key: str = "") -> "Prep
     key: where the assets come from (files and their sizes, generator and seeds); a folder with another key is written anew.
     The folder appears whole or not at all. Normals that a mesh lacks are computed.
     Raises: AssetError for an asset that check() refuses or that has no contest skeleton, when there is no asset, and when the
-    folder holds anything else.
+    folder holds anything else; WriteError.
     """
     folder = Path(folder)
     if _holds(folder, key):
         return load_prepared(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "vertices.bin").exists():
         raise AssetError(f"{folder}: holds other things than prepared assets, and they would be lost; choose another folder")
-    # a name of its own, so that the ranks of one training may prepare side by side
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
-    try:
+    with writing(folder), _own_part(folder) as part:
         _write(assets, part, key)
-        if not _holds(folder, key):
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-    except OSError:
-        if not _holds(folder, key):     # else another process was faster, with the same content
-            raise
+        sync_folder(part)
+        try:
+            _move_in(part, folder, key)
+        except OSError:
+            if not _holds(folder, key):     # else another process was faster, with the same content
+                raise
+        sync(folder.parent)
+    return load_prepared(folder, verify=False)
+
+
+@contextmanager
+def _own_part(folder: Path) -> Iterator[Path]:
+    """A folder beside this one to fill, of this process alone: the ranks of one training may prepare side by side. Gone at the end.
+
+    It is locked as long as its process lives, on whatever machine; one that is there and not locked was left by a killed run, and goes.
+    """
+    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.parent, wait=True):    # so that nobody sweeps between the making and the lock
+        for stale in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):
+            with suppress(FileNotFoundError), _locked(stale) as left:   # its owner may remove it at this moment
+                if left:
+                    shutil.rmtree(stale, ignore_errors=True)
+        part.mkdir()
+        handle = os.open(part, os.O_RDONLY)
+        _lock(handle)
+    try:
+        yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return load_prepared(folder, verify=False)
+        os.close(handle)
+
+
+@contextmanager
+def _locked(folder: Path, wait: bool = False) -> Iterator[bool]:
+    """Hold a folder's lock inside. False: another process has it, or the disk knows no locks (some network disks)."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield _lock(handle, wait)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, wait: bool = False) -> bool:
+    """Until the handle is closed, or its process ends."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def _move_in(part: Path, folder: Path, key: str) -> None:
+    """part becomes folder, unless another process has put the same there. What stood there is moved aside first: removed file by
+    file, a kill would leave a folder that is half there.
+    """
+    if _holds(folder, key):
+        return
+    old = part.with_suffix(".old.part")
+    if folder.exists():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _holds(folder: Path, key: str) -> bool:

@@ -6,15 +6,16 @@ Arrays are NumPy on both sides; this file needs no Jittor.
 """
 
 import json
-import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
+
+from dataset.disk import replace_file, writing
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 MODEL, STATE = "transrefiner-model-1", "transrefiner-training-state-1"
@@ -26,14 +27,15 @@ def save_model(folder: str | Path, params: Mapping[str, np.ndarray], config: Map
     """Write folder/model.safetensors and folder/config.json; the folder is made when absent.
 
     params: name -> array of a plain numeric dtype. config: what load_model returns. extra: step, scores, provenance; for readers.
-    The same input gives the same bytes. Raises: ValueError for an array or a value that the files cannot hold.
+    The same input gives the same bytes. Raises: ValueError for an array or a value that the files cannot hold; WriteError.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     head = {"format": MODEL, "config": dict(config), "extra": dict(extra or {})}
     text = _to_json(head, folder / CONFIG, indent=2) + "\n"
     _write_arrays(folder / WEIGHTS, params, head)
-    _replace_file(folder / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
+    replace_file(folder / CONFIG, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def load_model(folder: str | Path) -> tuple[Arrays, dict[str, Any]]:
@@ -76,7 +78,8 @@ def save_training_state(path: str | Path, arrays: Mapping[str, np.ndarray], meta
     config, best score: plain JSON data; the state of np.random.PCG64 (rng.bit_generator.state) is such data.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     _write_arrays(path, arrays, {"format": STATE, "meta": dict(meta)})
 
 
@@ -99,29 +102,8 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[st
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{path}: {name} has dtype {array.dtype}; checkpoints hold numbers")
     metadata = {"json": _to_json(head, path)}  # one entry: with several, their order in the file would vary from run to run
-    _replace_file(path, lambda part: save_file(dense, part, metadata=metadata))
-
-
-def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside path, reach the disk, then rename: readers see the old file or the whole new one."""
-    for stale in path.parent.glob(f".{path.name}.*.part"):  # what a killed writer left
-        stale.unlink(missing_ok=True)
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
-    try:
-        write(part)
-        _sync(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    # not its save_file: that writes under a name of its own, which a kill would leave for ever, and for this user alone to read
+    replace_file(path, lambda part: part.write_bytes(save(dense, metadata)))
 
 
 def _read_arrays(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:

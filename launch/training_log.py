@@ -1,21 +1,26 @@
 """The record of a training run: a CSV that survives kill and resume, and a picture of its curves."""
 
 import csv
-import os
+import io
 from pathlib import Path
+
+from dataset.disk import replace_file, sync, writing
+
+Row = dict[str, str | float]
 
 
 class TrainingLog:
     """Appends rows to a CSV. Rows of steps that a resumed run will do again are dropped first, so that no step stands twice.
 
-    A key that appears later (a validation figure) gets its own column; the file is rewritten then, which is rare.
+    A key that appears later (a validation figure) gets its own column; the file is rewritten then, which is rare. Rows of before a
+    resume keep their text, so that the file ends as an unbroken run's. Raises, everywhere: WriteError.
     """
 
     def __init__(self, path: Path, from_step: int):
         self.path = path
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
         if from_step and path.exists():
-            self.rows = [row for row in read_log(path) if row["step"] <= from_step]
+            self.rows = [row for row in _whole_rows(path) if float(row["step"]) <= from_step]
         self.columns = _columns(self.rows)
         self._rewrite()
 
@@ -27,19 +32,24 @@ class TrainingLog:
             self.columns = columns
             self._rewrite()
             return
-        with open(self.path, "a", newline="") as file:
+        with writing(self.path), open(self.path, "r+", newline="") as file:   # not "a": a log that was removed is told, not begun anew
+            file.seek(0, io.SEEK_END)
             csv.DictWriter(file, self.columns).writerow(row)
 
+    def sync(self) -> None:
+        """What was written reaches the disk: before a training state that counts on it."""
+        with writing(self.path):
+            sync(self.path)
+
     def _rewrite(self) -> None:
-        part = self.path.with_suffix(".part")
-        with open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.columns)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(part, self.path)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns)
+        writer.writeheader()
+        writer.writerows(self.rows)
+        replace_file(self.path, lambda part: part.write_bytes(text.getvalue().encode()))
 
 
-def _columns(rows: list[dict[str, float]], known: list[str] | None = None) -> list[str]:
+def _columns(rows: list[Row], known: list[str] | None = None) -> list[str]:
     columns = list(known or ["step"])
     for row in rows:
         columns += [key for key in row if key not in columns]
@@ -47,19 +57,30 @@ def _columns(rows: list[dict[str, float]], known: list[str] | None = None) -> li
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """Rows with the figures they have; a torn last line (the machine died while writing) is left out."""
-    with open(path, newline="") as file:
-        rows = []
-        for row in csv.DictReader(file):
-            try:
-                rows.append({k: float(v) for k, v in row.items() if v not in ("", None)})
-            except (ValueError, TypeError):
-                continue
+    """Rows with the figures they have."""
+    return [{key: float(value) for key, value in row.items()} for row in _whole_rows(path)]
+
+
+def _whole_rows(path: Path) -> list[Row]:
+    """As text. A last line without its end is left out (the machine died while writing): "1" may have been to be "12"."""
+    text = path.read_bytes().decode(errors="replace")
+    rows = map(_figures, csv.DictReader(io.StringIO(text[:text.rfind("\n") + 1], newline="")))
     return [row for row in rows if "step" in row]
 
 
+def _figures(row: dict) -> Row:
+    """What a row holds; nothing where that is no row of numbers."""
+    figures = {key: value for key, value in row.items() if value not in ("", None)}
+    try:
+        for value in figures.values():
+            float(value)
+    except (ValueError, TypeError):
+        return {}
+    return figures
+
+
 def plot_curves(log: Path, picture: Path) -> None:
-    """Loss parts and validation figures against steps, as a PNG."""
+    """Loss parts and validation figures against steps, as a PNG. Raises: WriteError."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
@@ -77,5 +98,7 @@ def plot_curves(log: Path, picture: Path) -> None:
         if axis.lines:
             axis.legend(fontsize=8)
     figure.tight_layout()
-    figure.savefig(picture, dpi=90)
-    plt.close(figure)
+    try:
+        replace_file(picture, lambda part: figure.savefig(part, dpi=90, format="png"))
+    finally:
+        plt.close(figure)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from launch import checkpoint
 from launch.checkpoint import check_keys, load_extra, load_model, load_training_state, save_model, save_training_state
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def test_kinds_are_not_mixed(tmp_path):
     save_training_state(tmp_path / "model.safetensors", PARAMS, {"step": 1})
     with pytest.raises(ValueError, match="is no transrefiner-model-1 file .its header says transrefiner-training-state-1"):
         load_model(tmp_path)
-    checkpoint.save_file(PARAMS, tmp_path / "foreign.safetensors")
+    save_file(PARAMS, tmp_path / "foreign.safetensors")
     with pytest.raises(ValueError, match="its header says nothing"):
         load_training_state(tmp_path / "foreign.safetensors")
 
@@ -139,12 +139,13 @@ def test_a_failed_write_leaves_the_old_state(tmp_path, monkeypatch):
     path = tmp_path / "state.safetensors"
     save_training_state(path, PARAMS, {"step": 1})
 
-    def disk_full(arrays, part, metadata):
-        Path(part).write_bytes(b"half")
+    def disk_full(part, data):
+        with open(part, "wb") as file:
+            file.write(data[:len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", disk_full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(Path, "write_bytes", disk_full)
+    with pytest.raises(OSError, match=r"state.safetensors cannot be written: No space.*make room"):
         save_training_state(path, PARAMS, {"step": 2})
     assert load_training_state(path)[1] == {"step": 1} and [p.name for p in tmp_path.iterdir()] == ["state.safetensors"]
 

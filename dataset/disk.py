@@ -1,0 +1,103 @@
+"""Files that appear whole or not at all, and one plain sentence where the disk does not play along.
+
+New content goes beside its place under a hidden name, reaches the disk, and is renamed; then the folder's entry reaches the disk too.
+So a kill or a loss of power at any moment leaves the old file or the new one. Folders: dataset/exporter.py.
+"""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_AGAIN = ", then start the same command again"
+_ADVICE = {errno.ENOSPC: "make room on that disk" + _AGAIN, errno.EDQUOT: "make room within your quota" + _AGAIN,
+           errno.EROFS: "that disk is mounted read-only: name a folder on another",
+           errno.EACCES: "give this user the right to it (chmod, chown), or name another",
+           errno.EPERM: "give this user the right to it (chmod, chown), or name another",
+           errno.ENOENT: "it, or a folder above it, is not there or was removed: put it back" + _AGAIN,
+           errno.ENOTDIR: "a file stands where a folder is needed: remove it, or name another folder",
+           errno.EIO: "the disk fails: use another",
+           errno.EFBIG: "this disk, or this user's limit (ulimit -f), allows no file of that size: name a folder elsewhere",
+           errno.ENAMETOOLONG: "give it a shorter name"}
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")   # what NumPy says of a full disk, without its number
+
+
+class WriteError(OSError):
+    """Something could not be written. The text is a whole sentence: path, cause, repair; errno is the cause's."""
+
+
+def explain(error: OSError) -> str:
+    """One sentence: which file, what happened, what to do. What is no error of the system keeps its own words."""
+    number, path = error.errno, error.filename
+    if isinstance(error, WriteError) or number is None or path is None:
+        return str(error)
+    return _sentence(path, "", number)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Errors of the system inside, about path, what lies under it, beside it, or nothing that they name, become a WriteError about path."""
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        number = errno.ENOSPC if error.errno is None and _SHORT_WRITE.search(str(error)) else error.errno
+        if number is None or not _concerns(error.filename, path):
+            raise
+        told = WriteError(_sentence(path, " cannot be written", number))
+        told.errno = number
+        raise told from error
+
+
+def _concerns(named: object, path: Path) -> bool:
+    """named: an error's filename. Beside path lies what path is made from, and above it what it lies in."""
+    if not isinstance(named, (str, os.PathLike)):
+        return named is None
+    place, parent = Path(os.path.abspath(named)), Path(os.path.abspath(path)).parent
+    return place.is_relative_to(parent) or parent.is_relative_to(place)
+
+
+def _sentence(path: object, doing: str, number: int) -> str:
+    advice = _ADVICE.get(number)
+    return f"{path}{doing}: {os.strerror(number)}" + (f"; {advice}" if advice else "")
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """write(part) makes the new content under a hidden name beside path, which is then renamed. The folder must be there.
+
+    One process writes one path at a time; what killed ones left of it is removed.
+    Raises: WriteError; what write raises that is no error of the disk. Then the old file stands and nothing lies beside it.
+    """
+    hidden = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    part = path.parent / f".{path.name}.{os.getpid()}.part"
+    with writing(path):
+        for entry in os.scandir(path.parent):
+            if hidden.fullmatch(entry.name):
+                os.unlink(entry.path)
+        try:
+            write(part)
+            sync(part)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """A file's content, or a folder's entries, reach the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_folder(folder: Path) -> None:
+    """Every file under folder and every folder's entries reach the disk."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            sync(Path(place, name))
+        sync(Path(place))
