@@ -14,6 +14,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from launch.rank_failure import name_rank_in_errors
+
+name_rank_in_errors("predict_joint_model")  # here, since a rank may lack what is imported next
+
 from dataset.format import DIALECTS
 from launch.door import enter, natural, positive
 from launch.ranks import Ranks

@@ -17,12 +17,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launch.rank_failure import fail, name_rank_in_errors
 from launch.runtime import SetupError, compile_note, start_jittor
 
+name_rank_in_errors("train_joint_model")
 try:
     jt = start_jittor()
 except SetupError as error:
-    sys.exit(str(error))
+    sys.exit(fail("train_joint_model", error))
 
 import numpy as np  # noqa: E402  (Jittor starts first)
 from tqdm import tqdm  # noqa: E402
@@ -36,6 +38,7 @@ from launch.config import override, to_dict  # noqa: E402
 from launch.door import enter  # noqa: E402
 from launch.optimizer import AdamW, NonFinite, learning_rate  # noqa: E402
 from launch.presets import PRESETS, TrainConfig  # noqa: E402
+from launch.ranks_together import Meeting, RankTrouble, compare, guard, leave  # noqa: E402
 from launch.training_data import DataPaths, TrainingData, open_data  # noqa: E402
 from launch.training_log import TrainingLog, plot_curves  # noqa: E402
 from models.losses import RigLoss  # noqa: E402
@@ -56,6 +59,7 @@ class Session:
     data: TrainingData
     log: TrainingLog | None
     best: float
+    meeting: Meeting
 
 
 def start(cfg: TrainConfig, run: Path, data: TrainingData, resume: bool, init: Path | None) -> Session:
@@ -63,7 +67,8 @@ def start(cfg: TrainConfig, run: Path, data: TrainingData, resume: bool, init: P
     recipe = {"model": cfg.model, "network": to_dict(cfg.network if cfg.model == "transrefiner" else cfg.pct)}
     jt.set_global_seed(cfg.seed, different_seed_for_mpi=False)
     model = build_model(recipe)
-    optimizer = AdamW(dict(model.named_parameters()), cfg.optim)
+    meeting = Meeting(cfg.rank_timeout)
+    optimizer = AdamW(dict(model.named_parameters()), cfg.optim, before_exchange=meeting.wait)
     best = float("inf")
     if resume and (run / STATE).exists():
         arrays, meta = load_training_state(run / STATE)
@@ -79,7 +84,7 @@ def start(cfg: TrainConfig, run: Path, data: TrainingData, resume: bool, init: P
             print(f"{init} lacks {', '.join(sorted(fresh))}: these begin at random", file=sys.stderr)
         optimizer.start_from({**params, **fresh})
     log = TrainingLog(run / "log.csv", from_step=optimizer.step) if jt.rank == 0 else None
-    return Session(cfg, run, recipe, model, optimizer, RigLoss(recipe["network"]["joint_count"], cfg.loss), data, log, best)
+    return Session(cfg, run, recipe, model, optimizer, RigLoss(recipe["network"]["joint_count"], cfg.loss), data, log, best, meeting)
 
 
 def train_step(model, loss_of: RigLoss, optimizer: AdamW, batch: dict[str, np.ndarray]) -> dict[str, float]:
@@ -143,29 +148,30 @@ def fit(session: Session) -> None:
             with compile_note("the network") if optimizer.step == first else nullcontext():
                 row = train_step(session.model, session.loss_of, optimizer, batch)
         except NonFinite as error:
-            raise NonFinite(f"step {optimizer.step}: {error}; assets of the batch: {', '.join(batch['asset'])}") from None
+            raise NonFinite(f"step {optimizer.step}: {error}; assets of the batch: {', '.join(batch['asset'])}", error.mine) from None
         bar.update()
+        check_ranks(session)
         if jt.rank == 0:
             bar.set_postfix({k: f"{row[k]:.4f}" for k in ("total", "initial", "refined", "skin_l1")}, refresh=False)
             record(session, row, bar.format_dict["rate"])
-        if optimizer.step % cfg.save_every == 0 or optimizer.step == cfg.optim.steps:
-            check_ranks(optimizer)
     bar.close()
+    session.meeting.wait("the last step")
 
 
-def check_ranks(optimizer: AdamW) -> None:
-    """Every rank must hold the same bits; a drift would train two networks and save one.
+def check_ranks(session: Session) -> None:
+    """Compare the ranks' parameters when the time has come, and before a state is saved.
 
-    Raises: RuntimeError on a rank that differs from rank 0.
+    Raises: RankTrouble on every rank where they differ.
     """
-    if jt.world_size == 1:
+    cfg, step = session.cfg, session.optimizer.step
+    saving = step % cfg.save_every == 0 or step == cfg.optim.steps
+    if jt.world_size == 1 or not (saving or step % cfg.check_every == 0):
         return
-    mine = optimizer.fingerprint()
-    halves = jt.array(np.array([mine >> 16, mine & 0xFFFF], "float32"))  # exact in float32, which the broadcast carries
-    high, low = halves.mpi_broadcast(0).numpy().astype(int).tolist()
-    if (high << 16 | low) != mine:
-        raise RuntimeError(f"step {optimizer.step}: parameters of rank {jt.rank} differ from rank 0 ({mine:08x}, {high << 16 | low:08x})")
-    print(f"step {optimizer.step} rank {jt.rank} of {jt.world_size}: parameters {mine:08x}", file=sys.stderr, flush=True)
+    mine = session.optimizer.fingerprint()
+    session.meeting.wait(f"step {step}")
+    compare(mine, f"step {step}")
+    if saving:
+        print(f"step {step} rank {jt.rank} of {jt.world_size}: parameters {mine:08x}", file=sys.stderr, flush=True)
 
 
 def record(session: Session, row: dict[str, float], steps_per_s: float | None) -> None:
@@ -236,12 +242,10 @@ def run(args: argparse.Namespace) -> int:
     session = start(cfg, folder, data, args.resume, init)
     try:
         fit(session)
-    except NonFinite as error:
-        print(f"train_joint_model: {error}", file=sys.stderr)
-        return 1
+    except (NonFinite, RankTrouble) as error:
+        return fail("train_joint_model", error, 1, concerned=getattr(error, "mine", True))
     except OSError as error:
-        print(f"train_joint_model: {explain(error)}. What was saved before stands: add --resume to go on from it", file=sys.stderr)
-        return 2
+        return fail("train_joint_model", f"{explain(error)}. What was saved before stands: add --resume to go on from it")
     finally:
         data.close()
     return 0
@@ -252,4 +256,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    guard()
+    leave(main())

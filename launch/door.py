@@ -1,9 +1,9 @@
 """What the doors share: whole numbers on the command line, and the way a door starts Jittor and ends."""
 
 import argparse
-import sys
 from collections.abc import Callable
 
+from launch.rank_failure import fail
 from launch.runtime import SetupError, start_jittor
 
 
@@ -31,5 +31,4 @@ def enter(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Na
         start_jittor()
         return run(args)
     except (SetupError, ValueError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 2
+        return fail(name, error)

@@ -7,6 +7,7 @@ averaged in one place, and the whole state goes to NumPy and back exactly, for -
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jittor as jt
@@ -36,7 +37,17 @@ def learning_rate(cfg: OptimConfig, step: int) -> float:
 
 
 class NonFinite(RuntimeError):
-    """Loss or gradient is NaN or infinite. Raised before any parameter has moved."""
+    """Loss or gradient is NaN or infinite. Raised before any parameter has moved. mine: this rank's own share of the batch is at fault."""
+
+    def __init__(self, message: str, mine: bool = True):
+        super().__init__(message)
+        self.mine = mine
+
+
+def norm_and_loss(grads_and_loss: list[jt.Var]) -> list[float]:
+    """Squared global norm of all but the last, and the last."""
+    *grads, loss = grads_and_loss
+    return jt.concat([sum(g.sqr().sum() for g in grads).reshape(1), loss.reshape(1)]).numpy().tolist()
 
 
 def mean_over_ranks(parts: list[jt.Var]) -> list[jt.Var]:
@@ -47,10 +58,13 @@ def mean_over_ranks(parts: list[jt.Var]) -> list[jt.Var]:
 
 
 class AdamW:
-    """Moves ``named`` (name -> parameter Var). ``step`` counts the updates done."""
+    """Moves ``named`` (name -> parameter Var). ``step`` counts the updates done.
 
-    def __init__(self, named: dict[str, jt.Var], cfg: OptimConfig):
-        self.named, self.cfg, self.step = named, cfg, 0
+    before_exchange: called with the step, for messages, before ranks exchange their gradients; may raise.
+    """
+
+    def __init__(self, named: dict[str, jt.Var], cfg: OptimConfig, before_exchange: Callable[[str], None] = lambda when: None):
+        self.named, self.cfg, self.step, self.before_exchange = named, cfg, 0, before_exchange
         self.mean = {n: jt.zeros(p.shape).stop_grad() for n, p in named.items()}
         self.square = {n: jt.zeros(p.shape).stop_grad() for n, p in named.items()}
         self.average = {n: p.detach().copy().stop_grad() for n, p in named.items()}
@@ -60,14 +74,17 @@ class AdamW:
 
         Raises: NonFinite, on every rank alike when the averaged gradient is the culprit.
         """
-        grads = dict(zip(self.named, jt.grad(loss, list(self.named.values()))))
+        grads, own = dict(zip(self.named, jt.grad(loss, list(self.named.values())))), loss.detach()
+        mine = [*grads.values(), own]
         if jt.in_mpi:
-            *averaged, loss = mean_over_ranks([*grads.values(), loss.detach()])
+            jt.sync(mine)
+            self.before_exchange(f"step {self.step}")
+            *averaged, own = mean_over_ranks(mine)
             grads = dict(zip(grads, averaged))
-        norm2 = sum(g.sqr().sum() for g in grads.values())
-        norm2, value = jt.concat([norm2.reshape(1), loss.detach().reshape(1)]).numpy().tolist()
+        norm2, value = norm_and_loss([*grads.values(), own])
         if not (math.isfinite(norm2) and math.isfinite(value)):
-            raise NonFinite(f"loss {value}, squared gradient norm {norm2}")
+            finite = jt.in_mpi and all(map(math.isfinite, norm_and_loss(mine)))
+            raise NonFinite(f"loss {value}, squared gradient norm {norm2}", mine=not finite)
         return grads, math.sqrt(norm2)
 
     def update(self, grads: dict[str, jt.Var], norm: float) -> None:
@@ -101,10 +118,10 @@ class AdamW:
         return {f"{table}/{name}": var.numpy() for table, entries in self.tables().items() for name, var in entries.items()}
 
     def fingerprint(self) -> int:
-        """CRC-32 of all parameters, to compare ranks and runs."""
+        """CRC-32 of all parameters, their averages and moments, to compare ranks and runs."""
         crc = 0
-        for p in self.named.values():
-            crc = zlib.crc32(np.ascontiguousarray(p.numpy()).tobytes(), crc)
+        for array in self.state().values():
+            crc = zlib.crc32(np.ascontiguousarray(array), crc)
         return crc
 
     def load_state(self, arrays: dict[str, np.ndarray], step: int) -> None:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.exporter import write_atomically
+from launch.rank_failure import KEPT
 
 FOLDER = ".ranks"
-KEPT = "TRANSREFINER_RANKS"   # rank, size and job, after mpirun's own variables were taken away
 
 
 @dataclass(frozen=True)
