@@ -26,10 +26,11 @@ class AssetError(ValueError):
     """
 
     def __init__(self, text: str):
-        super().__init__(_one_line(text))
+        super().__init__(one_line(text))
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text as one printable line of at most a screen, for messages and logs."""
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST // 2]} ... {text[-_LONGEST // 2:]}"
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

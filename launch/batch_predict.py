@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-import numpy as np
 from tqdm import tqdm
 
 from dataset.asset import Asset, AssetError
+from dataset.disk import WriteError
 from dataset.exporter import sweep_leftovers, write_atomically
+from dataset.sources import npz
 from dataset.sources.files import GLTF, expand_inputs, load_asset
 from dataset.sources.gltf_container import Container
-from dataset.sources.npz import load_npz
 from launch.delivery import Delivery
 from launch.fbx_input import FbxInputs, also_in_folders
 from launch.outcome import Outcome, reason_of
@@ -100,7 +100,7 @@ def predict_files(predictor: Predictor, files: list[Path], options: BatchOptions
 
     failed: what went wrong before, listed first. Returns: what became of all inputs, in their order, after summary.json was
     written; None for a rank when others are still at work (the last one answers for all).
-    Raises: OSError only when <output>/<run> itself cannot be made or written.
+    Raises: OSError only when <output>/<run> itself, or what belongs in it, cannot be made or written; what is finished stands.
     """
     run_folder = options.output / safe_name(options.run)
     run_folder.mkdir(parents=True, exist_ok=True)
@@ -135,17 +135,9 @@ def identity(path: Path) -> tuple[str, str]:
     if path.suffix.lower() != ".npz":
         return "other", path.stem
     try:
-        with np.load(path, allow_pickle=False) as members:
-            cls, name = (str(members[key][()]) if key in members else None for key in ("cls", "id"))
-    except ValueError:  # pickled in the file, as None and lists are: our own reader unpickles without running anything
-        try:
-            asset = load_npz(path)
-            cls, name = asset.cls, str(asset.id)
-        except (AssetError, MemoryError):
-            cls = name = None
-    except Exception:  # a damaged file fails in many ways; reading it will say in which
-        cls = name = None
-    return cls or "other", path.stem if name is None else name
+        return npz.identity(path)
+    except AssetError:  # reading it will say what is wrong
+        return "other", path.stem
 
 
 def _rig_all(predictor: Predictor, tasks: list[Task], run_folder: Path, options: BatchOptions, common: str,
@@ -162,8 +154,12 @@ def _rig_one(predictor: Predictor, task: Task, loaded: Loaded, run_folder: Path,
         making = Making(task.path.name, options.run, predictor.options.seed, predictor.options.looks, loaded.made_from)
         rig = predictor.predict(loaded.asset)
         asset = geometry_only(loaded.asset)
+        if not run_folder.is_dir():
+            raise WriteError(f"{run_folder}: was removed while it was being filled; start the same command again")
         return rigged(task, write_rig(run_folder / task.folder, loaded.source, asset, rig, making, options.wishes))
-    except Exception as error:  # one bad asset never stops the others
+    except Exception as error:  # one bad asset never stops the others; a disk that takes nothing more does
+        if isinstance(error, WriteError) and not error.is_of_one_file:
+            raise
         return Outcome(task.path.name, reason=reason_of(error))
 
 

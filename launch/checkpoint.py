@@ -15,10 +15,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from dataset.asset import one_line
 from dataset.disk import replace_file, writing
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 MODEL, STATE = "transrefiner-model-1", "transrefiner-training-state-1"
+TYPES = {"BOOL", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "F16", "F32", "F64"}   # of arrays, as safetensors names them
 Arrays = dict[str, np.ndarray]
 
 
@@ -45,7 +47,7 @@ def load_model(folder: str | Path) -> tuple[Arrays, dict[str, Any]]:
     Warns when config.json was edited: the weights' own copy of the config counts.
     """
     path = _weights_path(Path(folder))
-    params, head = _read_arrays(path, MODEL)
+    params, head = _read_arrays(path, MODEL, ("config", "extra"))
     readable = Path(folder) / CONFIG
     if readable.is_file() and _config_in(readable) != head["config"]:
         warnings.warn(f"{readable} differs from the config inside {path.name}, which counts; save the model again to mend it",
@@ -55,20 +57,25 @@ def load_model(folder: str | Path) -> tuple[Arrays, dict[str, Any]]:
 
 def load_extra(folder: str | Path) -> dict[str, Any]:
     """What save_model was given as extra."""
-    return _read_head(_weights_path(Path(folder)), MODEL)["extra"]
+    return _read_head(_weights_path(Path(folder)), MODEL, ("config", "extra"))["extra"]
 
 
 def check_keys(shapes: Mapping[str, tuple[int, ...]], params: Mapping[str, np.ndarray], source: str = "the checkpoint") -> None:
     """Do the arrays fit the model? shapes: name -> shape of each parameter that the model has.
 
-    Raises: ValueError that lists every missing, unexpected and misshapen name.
+    Raises: ValueError that lists every missing, unexpected and misshapen name, and arrays that hold no real numbers or a NaN.
     """
     lines = [f"missing: {n} {tuple(shapes[n])}" for n in shapes if n not in params]
     lines += [f"unexpected: {n} {params[n].shape}" for n in params if n not in shapes]
     lines += [f"misshapen: {n} is {params[n].shape}, the model has {tuple(shapes[n])}" for n in shapes
               if n in params and tuple(shapes[n]) != params[n].shape]
+    lines += [f"no finite real numbers: {n} of {params[n].dtype}" for n in shapes if n in params and not _is_real(params[n])]
     if lines:
-        raise ValueError(f"{source} does not fit the model:\n  " + "\n  ".join(lines))
+        raise ValueError(f"{one_line(source)} does not fit the model:\n  " + "\n  ".join(map(one_line, lines)))
+
+
+def _is_real(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f" and bool(np.isfinite(array).all())
 
 
 def save_training_state(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -91,7 +98,7 @@ def load_training_state(path: str | Path) -> tuple[Arrays, dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no training state at {path}; train without --resume to begin one")
-    arrays, head = _read_arrays(path, STATE)
+    arrays, head = _read_arrays(path, STATE, ("meta",))
     return arrays, head["meta"]
 
 
@@ -106,22 +113,29 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray], head: Mapping[st
     replace_file(path, lambda part: part.write_bytes(save(dense, metadata)))
 
 
-def _read_arrays(path: Path, kind: str) -> tuple[Arrays, dict[str, Any]]:
-    head = _read_head(path, kind)
+def _read_arrays(path: Path, kind: str, parts: tuple[str, ...]) -> tuple[Arrays, dict[str, Any]]:
+    head = _read_head(path, kind, parts)
     with safe_open(path, framework="numpy") as file:
+        foreign = [f"{name} of {file.get_slice(name).get_dtype()}" for name in file.keys() if file.get_slice(name).get_dtype() not in TYPES]
+        if foreign:
+            raise ValueError(one_line(f"{path} holds {', '.join(foreign[:8])}, which NumPy does not know; save it as F32"))
         return {name: file.get_tensor(name) for name in file.keys()}, head
 
 
-def _read_head(path: Path, kind: str) -> dict[str, Any]:
+def _read_head(path: Path, kind: str, parts: tuple[str, ...]) -> dict[str, Any]:
+    """The header's JSON, with a table under each name of `parts`. Raises: ValueError naming the file, in one printable line."""
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
         head = json.loads(metadata.get("json", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:  # ValueError: no JSON, or a number of thousands of digits
+        raise ValueError(one_line(f"{path} is damaged or no safetensors file: {error}")) from error
     found = head.get("format") if isinstance(head, dict) else None
     if found != kind:
-        raise ValueError(f"{path} is no {kind} file (its header says {found or 'nothing'})")
+        raise ValueError(one_line(f"{path} is no {kind} file (its header says {found or 'nothing'})"))
+    absent = [part for part in parts if not isinstance(head.get(part), dict)]
+    if absent:
+        raise ValueError(one_line(f"{path} is damaged: its header has no {', '.join(absent)}"))
     return head
 
 
@@ -129,16 +143,17 @@ def _weights_path(folder: Path) -> Path:
     path = folder / WEIGHTS
     if not path.is_file():
         here = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else None
-        found = "the folder does not exist" if here is None else f"found there: {', '.join(here[:8]) or 'nothing'}"
-        raise FileNotFoundError(f"no {WEIGHTS} in {folder} ({found}); name a checkpoint folder that holds {WEIGHTS}, "
-                                "pickled weights are never read")
+        found = (f"found there: {', '.join(here[:8]) or 'nothing'}" if here is not None
+                 else "it is a file" if folder.exists() else "the folder does not exist")
+        raise FileNotFoundError(one_line(f"no {WEIGHTS} in {folder} ({found}); name a checkpoint folder that holds {WEIGHTS}, "
+                                         "pickled weights are never read"))
     return path
 
 
 def _config_in(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["config"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

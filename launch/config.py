@@ -99,7 +99,7 @@ def _fit(value: Any, hint: Any, path: str) -> Any:
         return _fit_tuple(value, args, path)
     if origin is dict and isinstance(value, dict):
         return {_fit(k, args[0], path): _fit(v, args[1], _join(path, str(k))) for k, v in value.items()}
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) < 1 << 1000:     # larger ones are no float
         return float(value)
     if hint is Any or type(value) is (type(None) if hint is None else hint):
         return value

@@ -14,9 +14,15 @@ import numpy as np
 from dataset.asset import AssetError
 from dataset.format import BODY_NAMES, BODY_PARENTS
 from dataset.sources.bone_names import match_bones
+from dataset.sources.limits import read_file
 from geometry.kinematics import rotation_between
 
 MAX_BONES = 2000
+MAX_CHANNELS = 12           # of one bone; files have 3 or 6
+LONGEST = 1e15              # of a number: lengths are squared and stored as float32
+SHORTEST_FRAME = 1e-6       # seconds
+MAX_BYTES = 256 << 20       # of the text
+MAX_ROTATIONS = 10_000_000  # frames times bones: 720 MB
 AXES = {"Xrotation": 0, "Yrotation": 1, "Zrotation": 2}
 POSITIONS = {"Xposition": 0, "Yposition": 1, "Zposition": 2}
 # a motion without these is not a human's; any other missing joint turns with its parent
@@ -129,15 +135,14 @@ def remove_heading(rotations_TJ33: np.ndarray) -> np.ndarray:
 def read_bvh(path: str | Path) -> Bvh:
     """The skeleton and frames of a BVH file. Raises: AssetError naming the file and what is wrong."""
     path = Path(path)
-    try:
-        head, found, body = path.read_text(errors="replace").partition("MOTION")
-    except OSError as error:
-        raise AssetError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+    head, found, body = read_file(path, MAX_BYTES).decode(errors="replace").partition("MOTION")
     if not found or not head.lstrip().startswith("HIERARCHY"):
         raise AssetError(f"{path.name}: not a BVH file: it needs the words HIERARCHY and MOTION")
     try:
         names, parents, offsets, channels = _hierarchy(iter(head.split()[1:]))
         values_TC, fps = _frames(body, sum(len(channel) for channel in channels))
+        if len(values_TC) * len(names) > MAX_ROTATIONS:
+            raise ValueError(f"{len(values_TC)} frames of {len(names)} bones, more than {MAX_ROTATIONS} rotations: cut it into clips")
     except StopIteration:
         raise AssetError(f"{path.name}: the hierarchy ends too early") from None
     except (ValueError, IndexError) as error:
@@ -166,9 +171,12 @@ def _hierarchy(words: Iterator[str]) -> tuple[list[str], list[int], list[list[fl
         elif word == "}":
             stack.pop()
         elif word == "OFFSET":
-            offsets[stack[-1]] = [float(next(words)) for _ in range(3)]
+            offsets[stack[-1]] = [_length(next(words)) for _ in range(3)]
         elif word == "CHANNELS":
-            channels[stack[-1]] = [next(words) for _ in range(int(next(words)))]
+            count = int(next(words))
+            if not 0 <= count <= MAX_CHANNELS:
+                raise ValueError(f"{count} channels of one bone")
+            channels[stack[-1]] = [next(words) for _ in range(count)]
         else:
             raise ValueError(f"unknown word {word[:40]!r} in the hierarchy")
     if not names or stack:
@@ -177,6 +185,14 @@ def _hierarchy(words: Iterator[str]) -> tuple[list[str], list[int], list[list[fl
     if unknown:
         raise ValueError(f"unknown channels {', '.join(sorted(unknown))}")
     return names, parents, offsets, channels
+
+
+def _length(word: str) -> float:
+    """A number that can be squared and stored as float32. Raises: ValueError for any other word."""
+    length = float(word)
+    if not abs(length) < LONGEST:
+        raise ValueError(f"offset {word[:40]!r}")
+    return length
 
 
 def _frames(body: str, width: int) -> tuple[np.ndarray, float]:
@@ -188,8 +204,8 @@ def _frames(body: str, width: int) -> tuple[np.ndarray, float]:
     values = np.array((words[5] if len(words) > 5 else "").split(), dtype=np.float64)
     if count < 1 or len(values) != count * width:
         raise ValueError(f"{len(values)} numbers for {count} frames of {width} channels")
-    if not np.isfinite(values).all() or not seconds > 0:
-        raise ValueError("numbers that are not finite, or a frame time that is not positive")
+    if not (np.abs(values) < LONGEST).all() or not SHORTEST_FRAME < seconds < 1 / SHORTEST_FRAME:
+        raise ValueError("numbers that are not finite or absurdly large, or a frame time that is not positive")
     return values.reshape(count, width), 1 / seconds
 
 

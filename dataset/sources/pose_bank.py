@@ -13,8 +13,11 @@ from dataset.asset import AssetError
 from dataset.format import BODY_NAMES
 from dataset.poses import PoseBank
 from dataset.sources.bvh import load_bvh, remove_heading
-from dataset.sources.npz import read_npz
+from dataset.sources.npz import member_array, member_texts, read_npz
 from geometry.kinematics import quaternion_to_matrix
+
+BANK = ("quat_xyzw", "clip", "clip_names", "joints")
+MAX_FRAMES = 1_000_000      # 1.6 GB as matrices
 
 
 def load_pose_bank(path: str | Path) -> PoseBank:
@@ -51,18 +54,17 @@ def split_pose_bank(path: str | Path, held_out: float = 0.1) -> tuple[PoseBank, 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """rotations_TJ33 float32 in the contest's order, clip_T int64, clip names."""
-    members = read_npz(path)
-    missing = sorted({"quat_xyzw", "clip", "clip_names", "joints"} - set(members))
+    members = read_npz(path, BANK)
+    missing = sorted(key for key in BANK if members.get(key) is None)
     if missing:
         raise AssetError(f"{path.name}: not a pose bank, lacks {', '.join(missing)}")
-    quat_TJ4 = np.asarray(members["quat_xyzw"], dtype=np.float64)
-    clip_T = np.asarray(members["clip"]).astype(np.int64)
-    names = tuple(str(name) for name in np.ravel(members["clip_names"]))
-    joints = [str(name) for name in np.ravel(members["joints"])]
+    joints, names = list(member_texts(path, members, "joints")), member_texts(path, members, "clip_names")
     if sorted(joints) != sorted(BODY_NAMES):
         raise AssetError(f"{path.name}: its joints are not the contest's 22: {', '.join(joints[:30])}")
-    if quat_TJ4.ndim != 3 or quat_TJ4.shape[1:] != (len(joints), 4) or clip_T.shape != quat_TJ4.shape[:1] or not len(clip_T):
-        raise AssetError(f"{path.name}: quat_xyzw {quat_TJ4.shape} and clip {clip_T.shape} must be (T, 22, 4) and (T,), T >= 1")
+    quat_TJ4 = member_array(path, members, "quat_xyzw", np.float64, (None, len(joints), 4))
+    clip_T = member_array(path, members, "clip", np.int64, (len(quat_TJ4),))
+    if not 0 < len(clip_T) <= MAX_FRAMES:
+        raise AssetError(f"{path.name}: has {len(clip_T)} frames, must have 1 to {MAX_FRAMES}")
     if clip_T.min() < 0 or clip_T.max() >= len(names):
         raise AssetError(f"{path.name}: clip names clips {clip_T.min()} to {clip_T.max()} of {len(names)}")
     if not np.isfinite(quat_TJ4).all() or (np.abs(np.linalg.norm(quat_TJ4, axis=-1) - 1) > 0.05).any():

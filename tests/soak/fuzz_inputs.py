@@ -27,6 +27,7 @@ class Reader:
     each time. read: reads one file. refusals: exceptions that count as a clear refusal when their text names the file.
     mutate: (bytes, rng) -> bytes, knows the format. file: the name that the input gets, where the reader insists on one.
     may_start: first words of the only command lines that it may start (a decoder in a process of its own).
+    only_mutate: no blind changes, where the container is ours and what it carries is what is tested.
     """
     name: str
     suffix: str
@@ -36,6 +37,7 @@ class Reader:
     mutate: Callable[[bytes, random.Random], bytes] | None = None
     file: str = ""
     may_start: tuple[str, ...] = ()
+    only_mutate: bool = False
 
     @property
     def file_name(self) -> str:
@@ -54,9 +56,9 @@ def hostile(reader: Reader, seeds: Sequence[bytes], seed: int, index: int) -> by
     rng = random.Random(f"{reader.name} {seed} {index}")
     data = rng.choice(seeds)
     way = rng.random()
-    if reader.mutate is not None and way < 0.5:
+    if reader.mutate is not None and (way < 0.5 or reader.only_mutate):
         data = reader.mutate(data, rng)
-        if way < 0.375:
+        if way < 0.375 or reader.only_mutate:
             return data
     return havoc(data, rng, seeds)
 

@@ -141,7 +141,7 @@ def test_remove_heading():
     ("Frames: 2", "Frames: -2", "for -2 frames"), ("0.05", "0", "frame time"), ("1 2 3 90", "1 2 3 nan", "not finite"), ("1 2 3 90", "1 2 3 x", "broken BVH"),
     ("Yrotation X", "Wrotation X", "unknown channels Wrotation"), ("OFFSET 1 0 0", "OFSET 1 0 0", "unknown word 'OFSET'"),
     ("    }\n  }\n}\n", "    }\n  }\n", "brace"), ("    }\n  }\n}\n", "", "ends too early|brace|broken"), ("}\nMOTION", "}\n}\nMOTION", "broken BVH"),
-    ("CHANNELS 3 Y", "CHANNELS 999 Y", "ends too early|unknown")])
+    ("CHANNELS 3 Y", "CHANNELS 999 Y", "999 channels of one bone"), ("CHANNELS 3 Y", "CHANNELS 12 Y", "brace|unknown")])
 def test_refuses_broken_files(tmp_path, old, new, message):
     with pytest.raises(AssetError, match=f"b.bvh: .*({message})"):
         read_bvh(write(tmp_path / "b.bvh", SMALL.replace(old, new, 1)))

@@ -35,7 +35,7 @@ def header(dtype: str, shape: tuple) -> bytes:
 
 def test_by_hand(tmp_path):
     asset = load_npz(save(tmp_path / "a.npz", cls="vroid", id=7, **TRIANGLE))
-    assert (asset.cls, asset.id, asset.source, asset.up) == ("vroid", 7, "a.npz", "z")
+    assert (asset.cls, asset.id, asset.source, asset.up) == ("vroid", "7", "a.npz", "z")
     assert asset.joints_J3 is None and asset.skin_VJ is None
     np.testing.assert_allclose(asset.normals_V3, np.full((3, 3), 3 ** -.5), atol=1e-6)
 

@@ -53,7 +53,7 @@ def test_the_split_does_not_lean_on_the_files_order(tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    (dict(joints=np.array(BODY_NAMES[:-1] + ("tail",))), "not the contest's 22"), (dict(clip=np.zeros(3, int)), r"clip \(3,\)"),
+    (dict(joints=np.array(BODY_NAMES[:-1] + ("tail",))), "not the contest's 22"), (dict(clip=np.zeros(3, int)), r"'clip' is int64 of shape \(3,\)"),
     (dict(clip=np.full(12, 5)), "clips 5 to 5 of 5"), (dict(clip=np.full(12, -1)), "clips -1"), (dict(quat_xyzw=np.zeros((12, 22, 4))), "unit length"),
     (dict(quat_xyzw=np.full((12, 22, 4), np.nan)), "unit length"), (dict(quat_xyzw=np.ones((12, 22, 3))), r"\(12, 22, 3\)")])
 def test_refuses(tmp_path, changes, message):
