@@ -107,5 +107,5 @@ def test_refuses_arrays_of_objects_and_claims_of_size(tmp_path):
         np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 3)})
     with pytest.raises(AssetError, match="big.npy: not a readable .npy"):
         load_mesh(tmp_path / "big.npy")
-    with pytest.raises(AssetError, match="gone.obj: no such file"):
+    with pytest.raises(AssetError, match="gone.obj: cannot be read .no such file"):
         load_mesh(tmp_path / "gone.obj")
