@@ -27,11 +27,16 @@ _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")   # what NumPy says 
 class WriteError(OSError):
     """Something could not be written. The text is a whole sentence: path, cause, repair; errno is the cause's."""
 
+    @property
+    def is_of_one_file(self) -> bool:
+        """The next file may well be written: what was wrong is the name or the size of this one."""
+        return self.errno in (errno.EFBIG, errno.ENAMETOOLONG)
+
 
 def explain(error: OSError) -> str:
     """One sentence: which file, what happened, what to do. What is no error of the system keeps its own words."""
     number, path = error.errno, error.filename
-    if isinstance(error, WriteError) or number is None or path is None:
+    if isinstance(error, WriteError) or number is None or not isinstance(path, (str, bytes, os.PathLike)):
         return str(error)
     return _sentence(path, "", number)
 
@@ -60,9 +65,9 @@ def _concerns(named: object, path: Path) -> bool:
     return place.is_relative_to(parent) or parent.is_relative_to(place)
 
 
-def _sentence(path: object, doing: str, number: int) -> str:
-    advice = _ADVICE.get(number)
-    return f"{path}{doing}: {os.strerror(number)}" + (f"; {advice}" if advice else "")
+def _sentence(path: str | bytes | os.PathLike, doing: str, number: int) -> str:
+    advice, place = _ADVICE.get(number), "".join(c if c.isprintable() else "?" for c in os.fsdecode(path))
+    return f"{place}{doing}: {os.strerror(number)}" + (f"; {advice}" if advice else "")
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

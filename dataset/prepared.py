@@ -156,6 +156,8 @@ def prepare(assets: Iterable[Asset], folder: str | Path, key: str = "") -> "Prep
     """
     folder = Path(folder)
     if _holds(folder, key):
+        with _locked(folder.parent, wait=True):
+            _sweep(folder)
         return load_prepared(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / "vertices.bin").exists():
         raise AssetError(f"{folder}: holds other things than prepared assets, and they would be lost; choose another folder")
@@ -180,10 +182,7 @@ def _own_part(folder: Path) -> Iterator[Path]:
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.parent, wait=True):    # so that nobody sweeps between the making and the lock
-        for stale in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):
-            with suppress(FileNotFoundError), _locked(stale) as left:   # its owner may remove it at this moment
-                if left:
-                    shutil.rmtree(stale, ignore_errors=True)
+        _sweep(folder)
         part.mkdir()
         handle = os.open(part, os.O_RDONLY)
         _lock(handle)
@@ -192,6 +191,14 @@ def _own_part(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(part, ignore_errors=True)
         os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left beside the folder; its parent is locked."""
+    for stale in folder.parent.glob(f"{glob.escape(folder.name)}.*.part"):
+        with suppress(FileNotFoundError), _locked(stale) as left:   # its owner may remove it at this moment
+            if left:
+                shutil.rmtree(stale, ignore_errors=True)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Callable
 
-from launch.rank_failure import fail
+from dataset.disk import explain
+from launch.rank_failure import fail, name_rank_in_errors
 from launch.runtime import SetupError, start_jittor
 
 
@@ -29,6 +30,9 @@ def enter(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Na
     """Start Jittor and run. Returns the exit code: run's own, or 2 after one sentence about what the user can mend."""
     try:
         start_jittor()
+        name_rank_in_errors(name)
         return run(args)
-    except (SetupError, ValueError, OSError) as error:
+    except OSError as error:
+        return fail(name, explain(error))
+    except (SetupError, ValueError) as error:
         return fail(name, error)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dataset.disk import WriteError, explain
+
 HEAD = ("input", "joints", "vertices", "expected error, cm", "quality", "warnings", "folder")
 NUMBERS = (1, 2, 3, 5)    # columns that end at the right
 
@@ -81,6 +83,8 @@ def _padded(text: str, columns: int, right: bool) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """One line. Errors that are not ours to word carry their type."""
+    """One line. Errors that are not ours to word carry their type; what the system says of a file is completed by what to do."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+    if isinstance(error, OSError) and explain(error) != str(error):
+        return " ".join(explain(error).split())
+    return text if isinstance(error, (ValueError, WriteError)) and text else f"{type(error).__name__}: {text}"
