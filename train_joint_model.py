@@ -25,6 +25,7 @@ try:
     jt = start_jittor()
 except SetupError as error:
     sys.exit(fail("train_joint_model", error))
+name_rank_in_errors("train_joint_model")  # again: Jittor has put its own way in place
 
 import numpy as np  # noqa: E402  (Jittor starts first)
 from tqdm import tqdm  # noqa: E402

@@ -19,9 +19,10 @@ LAST_TURN = 10
 
 def rank_and_size(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
     """Of this process, whether or not launch/ranks.py has hidden mpirun's variables; (0, 1) for a process alone."""
-    words = environment[KEPT].split() if KEPT in environment else [environment.get(f"OMPI_COMM_WORLD_{word}", "") for word in ("RANK", "SIZE")]
+    given = [environment.get(f"OMPI_COMM_WORLD_{word}", "") for word in ("RANK", "SIZE")]
     try:
-        return int(words[0]), int(words[1])
+        rank, size = environment[KEPT].split(" ")[:2] if KEPT in environment else given
+        return int(rank), int(size)
     except ValueError:
         return 0, 1
 
@@ -43,7 +44,7 @@ def name_rank_in_errors(program: str) -> None:
     """From now on an error that nobody catches is one line with the rank, its trace after it, and the end of the process.
 
     Not the interpreter's ordinary end: that says MPI's farewell, and waits there for ranks that wait for this one. Does nothing in a
-    process alone.
+    process alone. Jittor's import sets a hook of its own: call this before it, and again after.
     """
     if rank_and_size()[1] == 1:
         return
