@@ -22,7 +22,6 @@ from dataset.sources.npz import write_npz
 from geometry.sampling import sample_surface
 from rigging.scene_fresh import write_glb, y_up
 
-BAD_SHARE = 0.05
 PEOPLE = 24
 SHAPES = Mix(rest=0.5, random=0.5, mocap=0.0, stretch=BoneStretch(1.0))     # poses and proportions, all upright: the cheap case
 MANIFEST, LISTING, WITNESS = "corpus.json", "list.txt", "code-was-run"
@@ -116,10 +115,10 @@ BAD: dict[str, Callable[[Path, np.random.Generator], object]] = {
     "code.npz": pickled_code, "notes.txt": lambda path, rng: path.write_text("no character")}
 
 
-def make_corpus(folder: Path, count: int, seed: int) -> dict[str, bool]:
+def make_corpus(folder: Path, count: int, bad_count: int, seed: int) -> dict[str, bool]:
     """Fill the folder with `count` files (unless the same corpus stands there) and list them in LISTING. Returns: name -> is it good."""
     rng = np.random.default_rng([seed, count])
-    bad = set(rng.choice(count, round(count * BAD_SHARE), replace=False).tolist())
+    bad = set(rng.choice(count, bad_count, replace=False).tolist())
     turns = {True: cycle(GOOD), False: cycle(BAD)}
     names = {f"{place:05d}-{next(turns[place not in bad])}": place not in bad for place in range(count)}
     manifest = json.dumps({"seed": seed, "names": names}).encode()
