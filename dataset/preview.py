@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from dataset.format import BODY_NAMES, SKELETONS
 from geometry.normals import normalize, vertex_normals
 from geometry.raster import lambert, rasterize
+from geometry.topology import seen_vertices
 
 HEIGHT, MAX_WIDTH = 720, 1400   # of the picture, pixels; a figure fills the height unless it is too wide
 MARGIN = 40
@@ -43,7 +44,8 @@ def draw_preview(path: str | Path, vertices_V3: np.ndarray, faces_F3: np.ndarray
     figures = [_view(vertices_V3, up, side) for side in (False, True)]
     bones = [_view(joints_J3, up, side) for side in (False, True)]
     colours = _side_colours(len(joints_J3))
-    scale, centres, widths = _fit([np.concatenate(pair) for pair in zip(figures, bones)])
+    seen_V = seen_vertices(faces_F3, len(vertices_V3))
+    scale, centres, widths = _fit([np.concatenate([figure[seen_V], bone]) for figure, bone in zip(figures, bones)])
     picture = Image.new("RGB", (sum(widths), HEIGHT))
     for column, (figure, bone, centre, width) in enumerate(zip(figures, bones, centres, widths)):
         middle_2 = np.array([width, HEIGHT]) * SUPERSAMPLE / 2

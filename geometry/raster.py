@@ -50,8 +50,8 @@ def rasterize(points_V3: np.ndarray, faces_F3: np.ndarray, height: int, width: i
         raise ValueError(f"point {np.flatnonzero(~np.isfinite(points_V3).all(1))[0]} is not finite")
     if len(faces_F3) and (faces_F3.min() < 0 or faces_F3.max() >= len(points_V3)):
         raise ValueError(f"faces name vertices {faces_F3.min()} to {faces_F3.max()} of {len(points_V3)}")
-    near, far = (points_V3[:, 2].min(), points_V3[:, 2].max()) if len(points_V3) else (0.0, 0.0)
     corners_F33 = points_V3[faces_F3]
+    near, far = (corners_F33[:, :, 2].min(), corners_F33[:, :, 2].max()) if len(faces_F3) else (0.0, 0.0)
     box = _pixel_boxes(corners_F33, height, width)
     buffer_P = np.full(height * width, EMPTY)
     for faces in _chunks((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])):

@@ -42,6 +42,15 @@ def checked_faces(faces_F3: np.ndarray | None, count: int) -> np.ndarray:
     return faces_F3
 
 
+def seen_vertices(faces_F3: np.ndarray | None, count: int) -> np.ndarray:
+    """(count,) bool: the vertices that a face names; all of them where there is no face."""
+    if faces_F3 is None or not len(faces_F3):
+        return np.ones(count, bool)
+    seen_V = np.zeros(count, bool)
+    seen_V[faces_F3] = True
+    return seen_V
+
+
 def proper_faces(faces_F3: np.ndarray) -> np.ndarray:
     """The faces with three different corners, each set of corners once (the first in the file), int64."""
     faces_F3 = np.asarray(faces_F3, np.int64).reshape(-1, 3)

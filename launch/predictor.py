@@ -20,10 +20,10 @@ from typing import NamedTuple
 import jittor as jt
 import numpy as np
 
-from dataset.asset import Asset, AssetError, check, merge_fingers, network_rotation
+from dataset.asset import Asset, check, merge_fingers
 from dataset.format import BODY_NAMES, skeleton
 from dataset.sampler import Sample, Sampler, Surface, blend
-from geometry.normals import normalize, vertex_normals
+from geometry.normals import normalize
 from geometry.similarity import Similarity, fit_box
 from geometry.topology import welded
 from launch.build import build_model
@@ -32,6 +32,8 @@ from launch.orientation import find_upright
 from launch.reliability import bound_90, read_calibration
 from launch.rig_result import CM_PER_BOX, RigResult
 from launch.runtime import compile_note
+from launch.seen import (box_similarity, content_number, faces_inwards, geometry_only, refuse_what_is_lost_in_its_box,
+                         refuse_what_is_no_figure, turned_outwards, visible, with_normals)
 
 DEFAULT_POINTS = 1024     # N where the checkpoint's config does not say
 TURNS_AT_ONCE = 8
@@ -79,16 +81,21 @@ class Predictor:
     def predict(self, asset: Asset) -> RigResult:
         """A rig that the asset already has is not looked at.
 
-        Raises: AssetError for an asset that cannot be used, naming its source.
+        Raises: AssetError for an asset that cannot be used or cannot be a figure, naming its source.
         """
         asset = check(geometry_only(asset))
+        refuse_what_is_no_figure(asset)
         to_box = box_similarity(asset)
         boxed = with_normals(asset.to_frame(to_box))
         rng = np.random.default_rng([self.options.seed, content_number(asset)])
         note, self.has_looked = nullcontext() if self.has_looked else compile_note("the network"), True
         with note, jt.no_grad():  # the first network call may compile kernels for minutes
-            first = draw(Sampler(self.points), boxed, Surface.of(boxed), rng)
-            to_stand = self._to_stand(boxed, first)
+            shown = visible(boxed)
+            first = draw(Sampler(self.points), shown, Surface.of(shown), rng)
+            refuse_what_is_lost_in_its_box(first.points_N3, asset.source)
+            if faces_inwards(first.points_N3, first.normals_N3):
+                boxed, first = turned_outwards(boxed), replace(first, normals_N3=-first.normals_N3)
+            to_stand = self._to_stand(shown, first)
             seen, first = (boxed, first) if to_stand is None else (boxed.to_frame(to_stand), moved(first, to_stand))
             queries = Queries.of(seen)
             looks = [Look.at(self.model, sample, mirrored=bool(r % 2))
@@ -107,7 +114,7 @@ class Predictor:
                          np.float32(box_joints_J3), boxed.vertices_V3, to_box, expected_J, bound_J,
                          np.float32(to_stand.undo(initial_RJ3.mean(0))), to_stand.rotation_33)
 
-    def _to_stand(self, boxed: Asset, first: Sample) -> Similarity | None:
+    def _to_stand(self, shown: Asset, first: Sample) -> Similarity | None:
         """Box -> the box of the same figure standing upright; None where it does, or where the network has no opinion."""
         if not self.expects_errors:
             return None
@@ -115,7 +122,7 @@ class Predictor:
         if (turn_33 == np.eye(3)).all():
             return None
         turn = Similarity(turn_33)
-        return turn.then(fit_box(turn.apply(boxed.vertices_V3)))
+        return turn.then(fit_box(turn.apply(shown.vertices_V3)))
 
     def _expected_errors(self, looks: list["Look"], scale: float) -> np.ndarray | None:
         """(J,) float64, box units: the looks' mean, which the mean of their joints should not exceed. scale: of the box they saw."""
@@ -138,8 +145,9 @@ class Predictor:
         if self.options.find_hands and boxed.has_faces:
             skin_VJ = self._first_skin(Look.at(self.model, first), queries)
             boxed, samples = replace(boxed, skin_VJ=skin_VJ), []  # which faces are hands is read from it
-        surface = Surface.of(boxed) if len(samples) < self.options.looks else None
-        return samples + [draw(Sampler(self.points), boxed, surface, rng) for _ in range(self.options.looks - len(samples))]
+        shown = visible(boxed)
+        surface = Surface.of(shown) if len(samples) < self.options.looks else None
+        return samples + [draw(Sampler(self.points), shown, surface, rng) for _ in range(self.options.looks - len(samples))]
 
     def _first_skin(self, look: "Look", queries: "Queries") -> np.ndarray:
         """(V, J) float64, rows sum to 1."""
@@ -266,41 +274,6 @@ class Queries(NamedTuple):
         for start in range(0, len(self.points_U3), size):
             first, end = np.searchsorted(place_V, (start, start + size))
             yield slice(start, start + size), order_V[first:end], place_V[first:end] - start
-
-
-def geometry_only(asset: Asset) -> Asset:
-    """The asset without its rig."""
-    return replace(asset, joints_J3=None, skin_VJ=None, parents=None, names=None, matrix_local_J44=None, joint_valid_J=None)
-
-
-def with_normals(asset: Asset) -> Asset:
-    """The asset with vertex normals from its faces where it has faces but no normals."""
-    if asset.normals_V3 is not None or not asset.has_faces:
-        return asset
-    return replace(asset, normals_V3=np.float32(vertex_normals(asset.vertices_V3, asset.faces_F3)))
-
-
-def box_similarity(asset: Asset) -> Similarity:
-    """The asset's frame -> network frame -> unit box.
-
-    Raises: AssetError when all vertices are in one place.
-    """
-    turn = network_rotation(asset)
-    try:
-        return turn.then(fit_box(turn.apply(asset.vertices_V3)))
-    except ValueError as error:
-        raise AssetError(f"{asset.source}: {error}; a character needs vertices that are apart") from error
-
-
-def content_number(asset: Asset) -> int:
-    """A number of the mesh's connections and size, not of where it stands or in which units: 8 bytes of a SHA-256.
-
-    So the same figure in metres or inches gets the same points, and the same rig up to rounding.
-    """
-    digest = hashlib.sha256(str(len(asset.vertices_V3)).encode())
-    if asset.faces_F3 is not None:
-        digest.update(np.ascontiguousarray(asset.faces_F3, "<i8").tobytes())
-    return int.from_bytes(digest.digest()[:8], "little")
 
 
 def unit_rows(skin_VJ: np.ndarray) -> np.ndarray:

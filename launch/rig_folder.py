@@ -66,12 +66,19 @@ def standing(folder: Path, made_from: str) -> dict | None:
     """The report of a folder that was made from just these things and has every file at its full size; None for any other."""
     try:
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        if report["made_from"] != made_from or not isinstance(report["warnings"], list):
+        if report["made_from"] != made_from or not _is_ours(report):
             return None
         whole = all((folder / name).stat().st_size == size for name, size in report["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return report if whole and report["files"] else None
+
+
+def _is_ours(report: dict) -> bool:
+    """Whether what a batch reads from it again is of the kind that we write."""
+    numbers = [report.get("joint_count"), report.get("vertices"), report.get("expected_error_cm")]
+    return (isinstance(report["warnings"], list) and all(isinstance(warning, str) for warning in report["warnings"])
+            and all(number is None or type(number) in (int, float) for number in numbers) and isinstance(report["quality"]["verdict"], str))
 
 
 def make_report(asset: Asset, rig: RigResult, making: Making, wishes: Delivery, delivered: Delivered) -> dict:
@@ -93,7 +100,7 @@ def joint_rows(rig: RigResult) -> list[dict]:
     errors = ([None] * len(rig.names) if rig.expected_error_J is None
               else [round(float(e) * CM_PER_BOX, 2) for e in rig.expected_error_J])
     bounds = [None] * len(rig.names) if rig.error_bound_J is None else [round(float(e) * CM_PER_BOX, 2) for e in rig.error_bound_J]
-    return [{"name": name, "parent": parent, "position": [round(float(x), 6) for x in position], "confidence": doubt,
+    return [{"name": name, "parent": parent, "position": [float(f"{x:.8g}") for x in position], "confidence": doubt,
              "expected_error_cm": error, "error_bound_90_cm": bound}
             for name, parent, position, doubt, error, bound in zip(rig.names, rig.parents, rig.joints_J3, doubts, errors, bounds)]
 
@@ -116,4 +123,5 @@ def warnings_of(rig: RigResult, quality: Quality) -> list[str]:
 
 def as_json(data: dict) -> bytes:
     """As reports and summaries are written: to be read by people too."""
-    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace")   # a file name that is no Unicode has halves of letters: JSON writes them as \udc80

@@ -21,7 +21,7 @@ from geometry.laplacian import Laplacian, laplacian
 from geometry.neighbors import kd_tree
 from geometry.normals import vertex_normals
 from geometry.similarity import fit_box
-from geometry.topology import checked_faces, components, edges, proper_faces, welded
+from geometry.topology import checked_faces, components, edges, proper_faces, seen_vertices, welded
 
 REACH = 0.03        # shells nearer than this that face the same way lie on each other (2.5 cm on a person)
 REGION = 0.05       # a joint's region: where its weight is above this
@@ -41,7 +41,7 @@ class GapOptions:
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """A mesh as weights live on it: one point for each distinct position, in the unit box.
+    """A mesh as weights live on it: one point for each distinct position, in the unit box of those that faces name.
 
     points_U3 float64; place_V: the point of each vertex; faces_F3: of points, with three different corners.
     """
@@ -54,7 +54,7 @@ class Surface:
         """Raises: ValueError for positions that are not finite, faces that name no vertex, and a mesh without extent."""
         points_U3, place_V = welded(vertices_V3)
         faces_F3 = checked_faces(faces_F3, len(place_V))
-        boxed_U3 = fit_box(points_U3).apply(points_U3)
+        boxed_U3 = fit_box(points_U3[seen_vertices(place_V[faces_F3], len(points_U3))]).apply(points_U3)
         if not np.isfinite(boxed_U3).all():
             raise ValueError("the mesh is too small or too large to be scaled to the unit box")
         return Surface(boxed_U3, place_V, proper_faces(place_V[faces_F3]))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from rigging import quality_joints, quality_motion, quality_weights
+from rigging import quality_joints, quality_mesh, quality_motion, quality_weights
 from rigging.bleed import bleed
 from rigging.quality_figure import CM, Figure, contest_rig
 from rigging.quality_limits import LIMITS
@@ -75,11 +75,11 @@ def assess(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterR
 
 def examine(figure: Figure, rig: CharacterRig, expected_error_cm_J: np.ndarray | None = None) -> Quality:
     """assess, for who has made the figure of this rig already."""
-    found, skipped = {**_contract(rig.skin_VJ), **_skeleton(figure)}, []
+    found, skipped = {**_contract(rig.skin_VJ), **_skeleton(figure), "coarse": (quality_mesh.coarse(figure), {})}, []
     if not figure.has_surface:
         skipped.append("There are no faces: nothing that needs a surface was measured.")
     else:
-        found |= _outside(figure)
+        found |= _outside(figure) | {"figures": (float(quality_mesh.figures(figure)), {})}
     poses: tuple[Motion, ...] = ()
     if not np.isfinite(figure.skin_UJ).all():
         skipped.append("Some weights are not numbers: nothing that needs weights was measured.")

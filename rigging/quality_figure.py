@@ -11,7 +11,7 @@ import numpy as np
 
 from dataset.format import Skeleton, skeleton
 from geometry.similarity import Similarity, fit_box
-from geometry.topology import edges
+from geometry.topology import edges, seen_vertices
 from rigging.bleed import Surface
 from rigging.dialects import from_dialect
 from rigging.rig import CharacterRig
@@ -48,7 +48,7 @@ class Figure:
             raise ValueError("positions of vertices and joints must be finite")
         rig = contest_rig(rig)
         turn = Similarity(np.asarray(rig.to_network_33, np.float64))
-        to_box = turn.then(fit_box(turn.apply(vertices_V3)))
+        to_box = turn.then(fit_box(turn.apply(vertices_V3[seen_vertices(faces_F3, len(vertices_V3))])))
         surface = Surface.of(to_box.apply(vertices_V3), faces_F3)
         return Figure(surface, to_box.apply(rig.joints_J3), surface.gather(rig.skin_VJ), skeleton(rig.joint_count), to_box)
 
@@ -90,10 +90,11 @@ def light_copy(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: Charac
     """
     if len(vertices_V3) <= most:
         return vertices_V3, faces_F3, rig
-    low_3, side = np.min(vertices_V3, axis=0), float(np.ptp(vertices_V3, axis=0).max())
+    to_box = fit_box(np.asarray(vertices_V3)[seen_vertices(faces_F3, len(vertices_V3))])
     key_V = np.asarray(rig.skin_VJ).argmax(1)
     for axis in range(3):
-        key_V = key_V * GRID + np.minimum((vertices_V3[:, axis] - low_3[axis]) * (GRID / side), GRID - 1).astype(np.int64)
+        cell_V = (vertices_V3[:, axis] - to_box.centre_3[axis]) * (to_box.scale * GRID / 2) + GRID / 2
+        key_V = key_V * GRID + np.clip(cell_V, 0, GRID - 1).astype(np.int64)
     _, first_C, cell_V = np.unique(key_V, return_index=True, return_inverse=True)
     if faces_F3 is not None:
         faces_F3 = cell_V.reshape(-1)[faces_F3]

@@ -9,9 +9,13 @@ Letters: P positions, F faces, C cells.
 import numpy as np
 
 from geometry.neighbors import kd_tree
+from geometry.normals import normalize
+from geometry.raster import rasterize
 
 CELL = 0.05         # box units
 FAR = 3.0           # cells further than this many of their sizes count as one dipole
+PICTURE = 256       # pixels: a side of the picture that says what is to be seen from a side
+SIDES_14 = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if abs(x) + abs(y) + abs(z) in (1, 3)]
 SAMPLES = 4         # points put on each edge and inside of a large face, each way, for the distance to the surface
 
 
@@ -56,6 +60,24 @@ def _cells(corners_F33: np.ndarray, area_F3: np.ndarray) -> tuple[np.ndarray, np
     reach_C = np.zeros(len(centre_C3))
     np.maximum.at(reach_C, cell_F, np.linalg.norm(corners_F33 - centre_C3[cell_F][:, None], axis=2).max(1))
     return cell_F, centre_C3, total(area_F3), np.maximum(reach_C, 1e-12)
+
+
+def open_sides(points_P3: np.ndarray, vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
+    """(P,) int64: from how many of 14 sides (a cube's faces and corners) a point is to be seen. The mesh in the unit box.
+
+    Unlike winding numbers it does not ask which way a triangle faces, so it holds for shells that lie in each other, face inwards
+    or were turned at random. Inside a closed surface: 0.
+    """
+    count_P = np.zeros(len(points_P3), np.int64)
+    for side_3 in normalize(np.array(SIDES_14, np.float64)):
+        across = np.linalg.svd(side_3[None])[2][1:]     # two directions at right angles to the side
+        view_33 = np.stack([*across, -side_3]) / np.sqrt(3)     # right, down, away from the eye; all of the box within one
+        placed_V3, placed_P3 = ((x_P3 @ view_33.T + (1, 1, 0)) * (PICTURE / 2, PICTURE / 2, 1)
+                                for x_P3 in (np.asarray(vertices_V3, np.float64), np.asarray(points_P3, np.float64)))
+        depth_HW = rasterize(placed_V3, faces_F3, PICTURE, PICTURE).depth_HW
+        column_P, row_P = np.floor(placed_P3[:, :2]).astype(np.int64).clip(0, PICTURE - 1).T
+        count_P += placed_P3[:, 2] < depth_HW[row_P, column_P]
+    return count_P
 
 
 def surface_distance(points_P3: np.ndarray, vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:

@@ -5,10 +5,11 @@ Letters: J joints, V vertices. Frame and lengths: rigging/quality_figure.py. NaN
 
 import numpy as np
 
-from rigging.quality_figure import FRONT, LEFT, UP, Figure
-from rigging.quality_inside import surface_distance, winding_numbers
+from rigging.quality_figure import CM, FRONT, LEFT, UP, Figure
+from rigging.quality_inside import open_sides, surface_distance, winding_numbers
 
 INSIDE = 0.3        # turns of the surface around a joint, either way: holes and open clothes leave less than one
+OPEN = 2            # sides, of 14, from which a joint is to be seen when it is outside; through an open sleeve it is seen from one
 OUTSIDE = 2.0       # cm that a joint may be outside before it counts as outside
 TRUNK = ("hips", "spine", "chest", "upper_chest", "neck", "head")
 TRUNK_PAIRS = ("shoulder", "upper_arm", "upper_leg")     # pairs that no pose can cross
@@ -94,10 +95,18 @@ def upside_down(figure: Figure) -> np.ndarray:
 
 
 def outside(figure: Figure) -> np.ndarray:
-    """(J,) distance to the surface for joints around which it does not turn (rigging/quality_inside.py), 0 inside."""
+    """(J,) distance to the surface for joints around which it does not turn (rigging/quality_inside.py), 0 inside.
+
+    Shells that lie in each other and face opposite ways, or faces turned at random, cancel out; so a joint that seems far outside counts
+    only where it is to be seen from OPEN sides.
+    """
     points_U3, faces_F3 = figure.surface.points_U3, figure.surface.faces_F3
     turns_J = winding_numbers(figure.joints_J3, points_U3, faces_F3)
-    return np.where(np.abs(turns_J) >= INSIDE, 0.0, surface_distance(figure.joints_J3, points_U3, faces_F3))
+    out_J = np.where(np.abs(turns_J) >= INSIDE, 0.0, surface_distance(figure.joints_J3, points_U3, faces_F3))
+    far = np.flatnonzero(out_J > OUTSIDE * CM)
+    if len(far):
+        out_J[far[open_sides(figure.joints_J3[far], points_U3, faces_F3) < OPEN]] = 0.0
+    return out_J
 
 
 def cosine(a_3: np.ndarray, b_3: np.ndarray) -> float:

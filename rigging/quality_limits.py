@@ -40,6 +40,14 @@ def shown(value: float, unit: str) -> str:
 
 
 LIMITS = {
+    "coarse": Limit(
+        "Coordinates are fine", "cm", 0.2, 1.0, "Coordinates are fine enough where the figure stands: they go in steps of {value}.",
+        "The figure stands so far from the origin that its coordinates go in steps of {value}. Small parts are lost; move it to the origin "
+        "in the tool that made it, and export it again."),
+    "figures": Limit(
+        "One figure", "", 1, 1, "The mesh is one figure.",
+        "Shapes that stand side by side, each as tall as a figure: {value}. Several figures were rigged as one; put each in a file of its "
+        "own."),
     "not_finite": Limit(
         "Weights are numbers", "", 0, 0, "Every weight is a number.",
         "Vertices whose weights are not numbers: {value}. No program will load this rig; make the weights again."),

@@ -68,14 +68,22 @@ def thinned(figure: Figure, most: int = MOST_FACES) -> Mesh:
     "Multi-resolution 3D approximations for rendering complex scenes", 1993): at a tile's size the difference is under a pixel."""
     surface = figure.surface
     if len(surface.faces_F3) <= most:
-        return Mesh(surface.points_U3, surface.faces_F3, figure.skin_UJ)
+        return _drawn(surface.points_U3, surface.faces_F3, figure.skin_UJ)
     cell_U3 = np.floor((surface.points_U3 + 1) / 2 * GRID).astype(np.int64).clip(0, GRID - 1)
     # weights keep near limbs apart: only points that follow the same joint are merged
     key_U = ((figure.skin_UJ.argmax(1) * GRID + cell_U3[:, 0]) * GRID + cell_U3[:, 1]) * GRID + cell_U3[:, 2]
     _, first_C, cell_U = np.unique(key_U, return_index=True, return_inverse=True)
     faces_F3 = cell_U.reshape(-1)[surface.faces_F3]
     a, b, c = faces_F3.T
-    return Mesh(surface.points_U3[first_C], faces_F3[(a != b) & (b != c) & (c != a)], figure.skin_UJ[first_C])
+    return _drawn(surface.points_U3[first_C], faces_F3[(a != b) & (b != c) & (c != a)], figure.skin_UJ[first_C])
+
+
+def _drawn(points_U3: np.ndarray, faces_F3: np.ndarray, skin_UJ: np.ndarray) -> Mesh:
+    """Without the points that no face names: far away, they would make all else small."""
+    seen_P, faces = np.unique(faces_F3, return_inverse=True)
+    if len(seen_P) == len(points_U3):
+        return Mesh(points_U3, faces_F3, skin_UJ)
+    return Mesh(points_U3[seen_P], faces.reshape(-1, 3), skin_UJ[seen_P])
 
 
 def _dotted(figure: Figure) -> Mesh:
