@@ -166,7 +166,7 @@ def check_ranks(session: Session) -> None:
     """
     cfg, step = session.cfg, session.optimizer.step
     saving = step % cfg.save_every == 0 or step == cfg.optim.steps
-    if jt.world_size == 1 or not (saving or step % cfg.check_every == 0):
+    if jt.world_size == 1 or not (saving or cfg.check_every and step % cfg.check_every == 0):
         return
     mine = session.optimizer.fingerprint()
     session.meeting.wait(f"step {step}")
@@ -235,6 +235,9 @@ def run(args: argparse.Namespace) -> int:
     if args.data_root is not None and args.assets:
         raise ValueError("--assets adds to generated humans; with --data_root, put its files into the training list instead")
     cfg = override(replace(PRESETS[args.preset](args.joints), model=args.model, stage=args.stage), args.set)
+    if cfg.optim.batch % jt.world_size:
+        raise ValueError(f"a batch of {cfg.optim.batch} cannot be split over {jt.world_size} ranks; choose a multiple of their number, "
+                         f"e.g. --set optim.batch={-(-cfg.optim.batch // jt.world_size) * jt.world_size}")
     if (folder / STATE).exists() and not args.resume:
         raise ValueError(f"{folder} holds a run already; add --resume to go on, or choose another --name")
     paths = DataPaths(args.data_root, args.train_list, args.val_list, tuple(args.assets), args.motion, args.cache)
@@ -257,5 +260,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    guard()
+    guard("train_joint_model")
     leave(main())

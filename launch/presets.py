@@ -40,7 +40,7 @@ class TrainConfig:
     log_every: int = 20          # steps between lines of the log
     save_every: int = 200        # steps between training states
     validate_every: int = 500
-    check_every: int = 50        # steps between comparisons of the ranks' parameters; at every saved state too
+    check_every: int = 50        # steps between comparisons of the ranks' parameters; saved states are always compared, and with 0 no other
     rank_timeout: float = 1800.0  # seconds that ranks wait for one of them; 0: for ever
 
 

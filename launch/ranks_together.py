@@ -18,6 +18,8 @@ from typing import NoReturn
 import jittor as jt
 import numpy as np
 
+from launch.rank_failure import fail
+
 TAG = 4711
 # Jittor's handlers end by exit(), which says MPI's farewell and so waits for ranks that wait for this one
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGCHLD)
@@ -27,25 +29,28 @@ class RankTrouble(RuntimeError):
     """Ranks cannot go on together; the message names them. Raised on every rank that can still tell."""
 
 
-def guard() -> None:
+def guard(program: str) -> None:
     """A rank that fails from here on ends at once, whatever way it goes, unless leave(0) was called. Does nothing in a process alone."""
     if jt.world_size > 1:
         for number in CRASHES:
             signal.signal(number, signal.SIG_DFL)
-        atexit.register(_abandon)
+        atexit.register(_stray, program)
 
 
 def leave(code: int) -> NoReturn:
     """The end of the program: with MPI's farewell after a success alone."""
-    if code:
+    atexit.unregister(_stray)
+    if code and jt.world_size > 1:
         _abandon(code)
-    atexit.unregister(_abandon)
-    sys.exit(0)
+    sys.exit(code)
 
 
-def _abandon(code: int = 2) -> None:
-    if jt.world_size == 1:
-        sys.exit(code)
+def _stray(program: str) -> None:
+    """The interpreter ends, and nobody called leave."""
+    _abandon(fail(program, "ended before its time; why stands above, if anywhere"))
+
+
+def _abandon(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -59,7 +64,7 @@ class Meeting:
     """
 
     def __init__(self, patience: float):
-        if patience < 0:
+        if not patience >= 0:
             raise ValueError(f"rank_timeout must be 0 (for ever) or a number of seconds, not {patience:g}")
         self.patience, self.size, self.rank = patience, jt.world_size, jt.rank
         if self.size == 1:

@@ -69,8 +69,9 @@ def judged(scenario: str, ranks: int, ended: Ended, cause: str | None, after: It
 
 @dataclass(frozen=True)
 class Place:
-    """Where the soak works. cache: prepared characters, shared by all jobs, as a user's are."""
+    """Where the soak works, and whether it starts again after a fault."""
     folder: Path
+    start_again: bool = True
 
     def train(self, name: str, *extra: str, mischief: bool = False) -> list[str]:
         """The training command of a run."""
@@ -119,9 +120,11 @@ class Place:
         """What a training that nothing befell leaves."""
         name = f"unbroken-{ranks}"
         if not (self.folder / name).exists():
-            ended = mpirun(self.folder, [Some(ranks, self.train(name))])
+            shutil.rmtree(self.folder / f"{name}.part", ignore_errors=True)
+            ended = mpirun(self.folder, [Some(ranks, self.train(f"{name}.part"))])
             if ended.code:
                 raise RuntimeError(f"the unbroken run failed: {ended.said[-2000:]}")
+            (self.folder / f"{name}.part").rename(self.folder / name)
         return trained(self.folder / name)
 
 
@@ -137,6 +140,8 @@ def trained(output: Path) -> dict:
 
 def resumed(place: Place, name: str, ranks: int = 2) -> list[str]:
     """Breaches of: --resume comes to the unbroken run's bits."""
+    if not place.start_again:
+        return []
     ended = mpirun(place.folder, [Some(ranks, place.train(name, "--resume"))])
     if ended.code:
         return [f"--resume failed: {ended.said[-800:]}"]
@@ -155,8 +160,8 @@ def signalled(rank: int, number: signal.Signals, *extra: str) -> Callable[[Place
             os.kill(pid, number)
 
         ended = mpirun(place.folder, [Some(2, place.train(name, *extra))], meddle)
-        cause = rf"rank {rank} did not come within {PATIENCE} s" if number == signal.SIGSTOP else \
-            rf"process rank {rank} .*signal {int(number)}\b"
+        stopped, killed = rf"rank {rank} did not come within {PATIENCE} s", rf"process rank {rank} .*signal {int(number)}\b"
+        cause = stopped if number == signal.SIGSTOP else killed
         return judged(name, 2, ended, cause, resumed(place, name))
     return scenario
 
@@ -174,7 +179,7 @@ def without(module: str, cause: str, program: str = "train") -> Callable[[Place,
     def scenario(place: Place, name: str) -> Row:
         words = place.train(name) if program == "train" else place.predict(name, *place.characters(3))
         ended = mpirun(place.folder, [Some(1, words), Some(1, words, place.lacking(module))])
-        return judged(name, 2, ended, cause, resumed(place, name) if program == "train" else finished(place, name, place.characters(3)))
+        return judged(name, 2, ended, cause, [] if program == "train" else finished(place, name, place.characters(3)))
     return scenario
 
 
@@ -183,7 +188,7 @@ def bad_file(here: int) -> Callable[[Place, str], Row]:
     def scenario(place: Place, name: str) -> Row:
         bad = Some(here, place.train(name, "--assets", str(place.damaged())))
         ended = mpirun(place.folder, [Some(1, place.train(name)), bad] if here == 1 else [bad])
-        return judged(name, 2, ended, rf"rank {2 - here} of 2 .*torn\.npz", resumed(place, name))
+        return judged(name, 2, ended, rf"rank {2 - here} of 2 .*torn\.npz")
     return scenario
 
 
@@ -210,12 +215,17 @@ def predicted(output: Path) -> dict:
 
 def finished(place: Place, name: str, inputs: list[Path], code: int = 0) -> list[str]:
     """Breaches of: the same command again leaves what one process leaves that nothing befell."""
-    again = mpirun(place.folder, [Some(2, place.predict(name, *inputs))])
-    alone = mpirun(place.folder, [Some(1, place.predict(f"{name} alone", *inputs))])
-    if (again.code, alone.code) != (code, code):
-        return [f"the second start ends with {again.code}, one process with {alone.code}: {again.said[-800:]}"]
-    mine, whole = predicted(place.folder / name), predicted(place.folder / f"{name} alone")
-    return [f"{key} is not as one process leaves it" for key in sorted(mine.keys() | whole.keys()) if mine.get(key) != whole.get(key)]
+    if not place.start_again:
+        return []
+    for output, ranks in ((name, 2), ("alone", 1)):
+        ended = mpirun(place.folder, [Some(ranks, place.predict(output, *inputs))])
+        if ended.code != code:
+            return [f"a later start of {ranks} ends with {ended.code}: {ended.said[-800:]}"]
+    mine, whole = predicted(place.folder / name), predicted(place.folder / "alone")
+    differing = sorted(key for key in mine if mine[key] != whole.get(key))
+    summary = json.loads((place.folder / name / "run" / "summary.json").read_text())
+    missing = len(inputs) - code // 2 - summary["done"]
+    return [f"{key} is not as one process leaves it" for key in differing] + [f"{missing} rigs are missing"] * (missing != 0)
 
 
 def predict_killed(place: Place, name: str) -> Row:
@@ -257,36 +267,36 @@ def predict_nothing(place: Place, name: str) -> Row:
     return judged(name, 2, mpirun(place.folder, [Some(2, words)]), r"rank 0 of 2 .*no-checkpoint")
 
 
-SCENARIOS: dict[str, Callable[[Place, str], Row]] = {
+SCENARIOS: dict[str, Callable[[Place, str], Row]] = {   # those that tell most come first
     "train: rank 1 killed": signalled(1, signal.SIGKILL, "--set", "data.workers=1"),
-    "train: rank 0 killed": signalled(0, signal.SIGKILL),
-    "train: rank 1 stopped": signalled(1, signal.SIGSTOP, "--set", f"rank_timeout={PATIENCE}"),
-    "train: rank 0 stopped": signalled(0, signal.SIGSTOP, "--set", f"rank_timeout={PATIENCE}"),
-    "train: rank 1 crashes": mischievous("crash", r"process rank 1 .*signal 11\b"),
-    "train: rank 1 quits": mischievous("quit", r"rank 1"),
     "train: a bit of rank 1's parameters flips": mischievous("flip", r"step 6: parameters of rank 1 differ"),
+    "train: rank 1 stopped": signalled(1, signal.SIGSTOP, "--set", f"rank_timeout={PATIENCE}"),
+    "predict: rank 1 killed": predict_killed,
+    "train: rank 1 meets a bad asset": mischievous("asset", r"rank 1 of 2 .*its skin holds NaN"),
+    "train: rank 1 crashes": mischievous("crash", r"process rank 1 .*signal 11\b"),
+    "predict: a damaged file": predict_bad,
+    "train: 4 ranks, batch of 4, 3 characters": many(4, 4, None),
+    "train: 3 ranks, batch of 3": many(3, 3, None),
+    "train: rank 0 killed": signalled(0, signal.SIGKILL),
+    "train: rank 0 stopped": signalled(0, signal.SIGSTOP, "--set", f"rank_timeout={PATIENCE}"),
+    "train: rank 1 quits": mischievous("quit", r"rank 1 of 2 .*before its time"),
     "train: a bit of rank 1's optimiser flips": mischievous("moment", r"step 6: parameters of rank 1 differ"),
     "train: rank 1 computes NaN": mischievous("nan", r"rank 1 of 2 .*step 5: loss nan"),
-    "train: rank 1 meets a bad asset": mischievous("asset", r"rank 1 of 2 .*its skin holds NaN"),
     "train: a damaged file": bad_file(2),
     "train: a damaged file for rank 1": bad_file(1),
     "train: rank 1 lacks safetensors": without("safetensors", r"rank 1 of 2 .*safetensors"),
     "train: rank 1 lacks Jittor": without("jittor", r"rank 1 of 2 .*jittor"),
-    "train: 3 ranks, batch of 3": many(3, 3, None),
-    "train: 4 ranks, batch of 4, 3 characters": many(4, 4, None),
     "train: 3 ranks, batch of 4": many(3, 4, r"a batch of 4 cannot be split over 3 ranks"),
-    "predict: rank 1 killed": predict_killed,
     "predict: rank 1 lacks safetensors": without("safetensors", r"rank 1 of 2 .*safetensors", "predict"),
     "predict: rank 1 lacks Jittor": without("jittor", r"rank 1 of 2 .*jittor", "predict"),
-    "predict: a damaged file": predict_bad,
     "predict: no checkpoint": predict_nothing,
     "predict: 3 ranks, 4 files": predict_many(3, 4),
     "predict: 4 ranks, 1 file": predict_many(4, 1),
 }
 
 
-def soak(names: Iterable[str], folder: Path, done: Path | None = None) -> list[Row]:
-    """The scenarios in turn. done: a file of finished rows, a JSON a line; those without a breach are not repeated, and new ones are added."""
+def soak(names: Iterable[str], folder: Path, done: Path | None = None, start_again: bool = True) -> list[Row]:
+    """The scenarios in turn. done: a file of finished rows, a JSON a line: those without a breach are not repeated, new ones are added."""
     before = [Row(**json.loads(line)) for line in done.read_text().splitlines()] if done and done.exists() else []
     rows = [row for row in before if not row.breaches]
     for name in names:
@@ -294,7 +304,7 @@ def soak(names: Iterable[str], folder: Path, done: Path | None = None) -> list[R
             continue
         shutil.rmtree(folder / name, ignore_errors=True)
         try:
-            row = SCENARIOS[name](Place(folder), name)
+            row = SCENARIOS[name](Place(folder, start_again), name)
         except TimeoutError as error:
             row = Row(name, 0, 0.0, -1, "", [str(error)])
         rows.append(row)
@@ -315,13 +325,15 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="scenarios whose names hold one of these words")
     parser.add_argument("--folder", type=Path, help="where to work; kept (default: a temporary folder)")
     parser.add_argument("--done", type=Path, metavar="FILE", help="keep finished rows here, and go on after them")
+    parser.add_argument("--once", action="store_true", help="leave out the later starts, which must come to an unbroken run's bits")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that the running job is ended too
     names = [name for name in SCENARIOS if not args.only or any(word in name for word in args.only)]
     with tempfile.TemporaryDirectory(prefix="transrefiner-ranks-") as scratch:
         folder = (args.folder or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         print(f"{'scenario':42}{'ranks':>3}{'ended in':>9}{'code':>5}  message")
-        rows = soak(names, folder, args.done)
+        rows = soak(names, folder, args.done, not args.once)
     broken = sum(bool(row.breaches) for row in rows)
     print(f"{len(rows)} scenarios, {broken} with a breach; the slowest ended {max(row.seconds for row in rows):.1f} s after its fault")
     return int(broken > 0)

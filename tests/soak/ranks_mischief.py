@@ -64,5 +64,5 @@ if __name__ == "__main__":
     kind, rank, at = os.environ["MISCHIEF"].split()
     if jt.rank == int(rank):
         with_trouble(kind, int(at))
-    door.guard()
+    door.guard("train_joint_model")
     door.leave(door.main())
