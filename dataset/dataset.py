@@ -18,6 +18,7 @@ from dataset.pipeline import Batch, Pipeline, stack
 from dataset.poses import TrackBank
 from dataset.prepared import load_prepared
 from dataset.sampler import Sampler
+from dataset.sources.files import is_there, listed_files
 from dataset.sources.npz import load_npz, load_track
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -140,15 +141,11 @@ def contest_files(data_root: str | Path, list_name: str) -> list[Path]:
     Raises: AssetError when the list cannot be read, is empty, or names a file that is not there.
     """
     path = Path(data_root) / list_name
-    try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
-    except OSError as error:
-        raise AssetError(f"{path}: cannot be read ({error.strerror}); give --data_root the folder that holds the lists") from None
-    files = [Path(data_root) / line for line in lines if line]
+    files = listed_files(path, data_root)
     if not files:
         raise AssetError(f"{path}: names no files; it needs one .npz a line, relative to {data_root}")
     for file in files:
-        if not file.is_file():
+        if not is_there(file):
             raise AssetError(f"{file}: named in {list_name} but not there; unpack the contest's data under {data_root}")
     return files
 

@@ -31,7 +31,7 @@ from dataset.asset import Asset, AssetError
 from dataset.disk import WriteError
 from dataset.exporter import sweep_leftovers, write_atomically
 from dataset.sources import npz
-from dataset.sources.files import GLTF, expand_inputs, load_asset
+from dataset.sources.files import GLTF, expand_inputs, listed_files, load_asset
 from dataset.sources.gltf_container import Container
 from launch.delivery import Delivery
 from launch.fbx_input import FbxInputs, also_in_folders
@@ -80,7 +80,7 @@ def gather_inputs(named: list[str], data_root: Path | None, data_list: Path | No
     """Files to rig, each once, and an Outcome for each name that leads to none.
 
     named: files and folders. data_list: one path a line relative to data_root (default "data"); empty lines are skipped.
-    Raises: OSError when data_list cannot be read; ValueError when it is no text.
+    Raises: AssetError for a data_list that cannot be read, or leads out of data_root.
     """
     files, missing = {}, []
     for name in named:
@@ -89,8 +89,7 @@ def gather_inputs(named: list[str], data_root: Path | None, data_list: Path | No
         except AssetError as error:
             missing.append(Outcome(name, reason=reason_of(error)))
     if data_list is not None:
-        lines = (line.strip() for line in data_list.read_text(encoding="utf-8").splitlines())
-        files |= dict.fromkeys((data_root or Path("data")) / line for line in lines if line)
+        files |= dict.fromkeys(listed_files(data_list, data_root or Path("data")))
     return list(files), missing
 
 

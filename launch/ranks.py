@@ -88,7 +88,7 @@ class Ranks:
             return share
         folder = run_folder / FOLDER
         done = {"job": self.job, "batch": batch, "share": share}
-        write_atomically(folder / self._name(self.rank), json.dumps(done, ensure_ascii=False).encode())
+        write_atomically(folder / self._name(self.rank), json.dumps(done).encode())
         merged = {}
         for rank in range(self.size):
             try:

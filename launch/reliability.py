@@ -26,6 +26,7 @@ FILE, FORMAT = "calibration.json", "transrefiner-calibration-1"
 KINDS = ("trunk", "arms", "legs", "fingers")
 WORTH = 0.98        # a factor for each kind is kept when it lowers the held-out loss at least to this share of the single factor's
 FOLDS = 10
+MOST_FACTOR = 1e6   # of a file
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_calibration(folder: str | Path, checkpoint: str | None = None) -> Calib
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Calibration()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {mend}") from error
     factors = data.get("factors") if isinstance(data, dict) and (data.get("format"), data.get("coverage")) == (FORMAT, COVERAGE) else None
     if not isinstance(factors, dict) or set(factors) not in ({"all"}, set(KINDS)) or not all(map(_is_factor, factors.values())):
@@ -97,7 +98,7 @@ def read_calibration(folder: str | Path, checkpoint: str | None = None) -> Calib
 
 
 def _is_factor(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < MOST_FACTOR
 
 
 def write_calibration(folder: str | Path, calibration: Calibration) -> Path:

@@ -80,7 +80,7 @@ def load_clip(path: str | Path, part: str | None = None) -> Clip:
         return Clip(rotations_TJ33, np.asarray(members["offset"], np.float64) / LEG_IN_METRES, float(members["fps"]), name)
     except AssetError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise AssetError(f"{path.name}: broken motion ({error})") from None
 
 

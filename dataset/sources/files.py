@@ -1,15 +1,18 @@
 """From what a user names to assets: one reader per suffix, and folders expanded to the files in them."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from dataset.asset import Asset, AssetError
 from dataset.sources.gltf import load_gltf
+from dataset.sources.limits import read_file
 from dataset.sources.mesh import MESHES, POINTS, load_mesh
 from dataset.sources.npz import load_npz
 
 GLTF = (".glb", ".gltf", ".vrm")
 SUFFIXES = (".npz", *GLTF, *MESHES, *POINTS)
+MAX_LIST = 64 << 20     # bytes of a list of files
 ADVICE = {".fbx": "FBX is a closed format: export it as .glb (Blender: File > Export > glTF 2.0), or let predict_joint_model.py convert it",
           ".blend": "export it from Blender as .glb (File > Export > glTF 2.0)",
           ".dae": "open it in Blender and export it as .glb", ".usd": "convert it to .glb", ".usdz": "convert it to .glb",
@@ -48,16 +51,40 @@ def expand_inputs(paths: Iterable[str | Path], also: tuple[str, ...] = ()) -> li
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if path.is_dir():
+        if os.path.isdir(path):
             inside = _in_folder(path, (*SUFFIXES, *also))
             if not inside:
                 raise AssetError(f"{path}: holds no file that is read here{_advice_for(path)}. Supported: {' '.join(SUFFIXES)}")
             found |= dict.fromkeys(inside)
-        elif path.is_file():
+        elif is_there(path):
             found[path] = None
         else:
             raise AssetError(f"{path}: no such file or folder")
     return sorted(found)
+
+
+def listed_files(path: str | Path, root: str | Path) -> list[Path]:
+    """The files that a list names, one a line, relative to root; empty lines are skipped. Whether they are there is not asked.
+
+    Raises: AssetError for a list that cannot be read, is no text, or names a file outside root: such a list was not made for this folder.
+    """
+    path, root = Path(path), Path(root)
+    try:
+        lines = [line.strip() for line in read_file(path, MAX_LIST).decode().split("\n")]
+    except UnicodeDecodeError:
+        raise AssetError(f"{path}: is no UTF-8 text; it needs one path a line, relative to {root}") from None
+    for number, line in enumerate(lines, 1):
+        if "\0" in line or os.path.isabs(line) or os.path.normpath(line).split(os.sep)[0] == os.pardir:
+            raise AssetError(f"{path}: line {number} ({line[:200]!r}) leads out of {root}; paths in a list are relative to that folder")
+    return [root / line for line in lines if line]
+
+
+def is_there(path: Path) -> bool:
+    """Whether it is a file; False for names that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _advice_for(folder: Path) -> str:

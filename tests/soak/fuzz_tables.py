@@ -1,16 +1,12 @@
 """Readers of tables and numbers for the fuzzer: contest files, motion, pose banks, checkpoints, configs, lists, reports.
 
-Each gets small valid files and a way to change them that keeps the container whole (right checksums, right lengths), so that what lies inside is
-reached too. Run by tests/soak/fuzz.py.
+Each gets small valid files and a way to change them that keeps the container whole (right checksums, right lengths), so that what lies
+inside is reached too. Run by tests/soak/fuzz.py.
 """
 
-import io
 import json
-import pickle
 import random
 import tempfile
-import tokenize
-import warnings
 import zipfile
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -20,73 +16,43 @@ from typing import Literal
 import numpy as np
 
 from dataset.asset import AssetError
+from dataset.dataset import contest_files
 from dataset.format import BODY_NAMES, BODY_PARENTS
 from dataset.sources.bvh import load_bvh
-from dataset.sources.npz import load_npz, load_track, read_npz
+from dataset.sources.npz import identity, load_npz, load_track, read_npz
 from dataset.sources.pose_bank import load_pose_bank, split_pose_bank
 from launch.checkpoint import load_extra, load_model, load_training_state, save_model, save_training_state
 from launch.config import from_dict, override, to_dict
+from launch.outcome import Outcome, table
+from launch.reliability import Calibration, read_calibration, write_calibration
+from launch.rig_folder import standing
+from rigging.animation import load_clip
 from tests.soak.fuzz_inputs import Reader, havoc
-
-MEMBERS = ("cls", "id", "vertices", "vertex_normals", "faces", "face_normals", "joints", "skin", "parents", "names", "matrix_local",
-           "matrix_basis", "offset", "quat_xyzw", "clip", "clip_names")
-TYPES = ("<f4", "<f8", ">f4", "<f2", "<i8", "<i4", ">i8", "|i1", "|u1", "<u8", "|b1", "<c16", "|S4", "<U8", "<M8[s]", "|V8", "|O", "<f16")
-BAD_NUMBERS = (float("nan"), float("inf"), -float("inf"), -1, 0, 1, 2, 1e30, -1e30, 2**31 - 1, -2**31, 1e-30)
+from tests.soak.fuzz_npz import change_npz, character, npy, npz, packed
+from viewer.library import read_report
 
 
 # ---------------------------------------------------------------------------------------------------------------------- .npz
-
-
-def packed(members: dict[str, bytes] | list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip of raw .npy bytes, the same each time; a list may name a member twice."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")     # of names that come twice
-        for name, data in members.items() if isinstance(members, dict) else members:
-            archive.writestr(zipfile.ZipInfo(name), data, method)
-    return out.getvalue()
-
-
-def npy(value) -> bytes:
-    """The .npy file of an array; what is none is pickled, as NumPy does."""
-    out = io.BytesIO()
-    np.lib.format.write_array(out, np.asanyarray(value), allow_pickle=True)
-    return out.getvalue()
-
-
-def header(dtype: str, shape: tuple, fortran: bool = False) -> bytes:
-    """The head of a .npy file that claims so much."""
-    out = io.BytesIO()
-    np.lib.format.write_array_header_1_0(out, {"descr": dtype, "fortran_order": fortran, "shape": shape})
-    return out.getvalue()
-
-
-def pickled(stream: bytes) -> bytes:
-    """A .npy member that holds this pickle."""
-    return header("|O", ()) + stream
-
-
-def character(**changes) -> dict[str, np.ndarray]:
-    """A rigged tetrahedron with 6 joints, as the members of a contest file."""
-    joints_J3 = np.array([[0, 0, z] for z in range(5)] + [[0, 0, 5]], np.float32)
-    skin_VJ = np.full((4, 6), 1 / 6, np.float32)
-    local_J44 = np.tile(np.eye(4, dtype=np.float32), (6, 1, 1))
-    local_J44[:, :3, 3] = joints_J3
-    members = dict(cls=np.array("vroid"), id=np.array("seed"), vertices=np.float32([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 5]]),
-                   vertex_normals=np.float32([[0, 0, 1]] * 4), faces=np.int64([[0, 1, 2], [0, 1, 3]]), joints=joints_J3, skin=skin_VJ,
-                   parents=np.array([None, 0, 1, 2, 3, 4], object), names=np.array(["hips", "a", "b", "c", "d", "head"]),
-                   matrix_local=local_J44)
-    return {**members, **changes}
-
-
-def npz(members: dict) -> bytes:
-    return packed({f"{name}.npy": npy(value) for name, value in members.items()})
 
 
 def _npz_seeds() -> list[bytes]:
     lists = character(parents=np.array([-1, 0, 1, 2, 3, 4]), names=np.array(["x"] * 6, object), matrix_local=np.array(None, object))
     cloud = dict(vertices=np.float32(np.arange(12).reshape(4, 3)), cls=np.array("other"), faces=np.array(None, object))
     return [npz(character()), npz(lists), npz(cloud), packed({f"{k}.npy": npy(v) for k, v in character().items()}, zipfile.ZIP_DEFLATED)]
+
+
+def _read_npz(path: Path) -> None:
+    """What is read keeps the promises of an asset."""
+    asset = load_npz(path)
+    for name in ("vertices_V3", "normals_V3", "joints_J3", "skin_VJ", "matrix_local_J44"):
+        assert getattr(asset, name) is None or np.isfinite(getattr(asset, name)).all(), name
+    assert asset.skin_VJ is None or np.allclose(asset.skin_VJ.sum(1), 1, atol=1e-5)
+    assert asset.parents is None or all(p is None or 0 <= p < j for j, p in enumerate(asset.parents))
+    assert identity(path) == (asset.cls, asset.id)
+
+
+def _read_track(path: Path) -> None:
+    assert all(np.isfinite(values).all() for values in load_track(path))
 
 
 def _track_seeds() -> list[bytes]:
@@ -100,111 +66,18 @@ def _bank_seeds() -> list[bytes]:
     return [npz(dict(quat_xyzw=quat_TJ4, clip=np.int64([0, 0, 1, 1]), clip_names=np.array(["a", "b"]), joints=np.array(BODY_NAMES)))]
 
 
+def _clip_seeds() -> list[bytes]:
+    rot_TJ33 = np.tile(np.eye(3, dtype=np.float32), (2, 22, 1, 1))
+    return [npz(dict(rot=rot_TJ33, offset=np.zeros((2, 3), np.float32), fps=np.array(30.0))), *_bank_seeds()]
+
+
+def _read_clip(path: Path) -> None:
+    load_clip(path, "a")
+
+
 def _read_bank(path: Path) -> None:
-    load_pose_bank(path)
+    assert np.isfinite(load_pose_bank(path).rotations_TJ33).all()
     split_pose_bank(path)
-
-
-def change_npz(data: bytes, rng: random.Random) -> bytes:
-    """1 to 4 changes to the members, in a zip whose sums are right."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        members = [(name, archive.read(name)) for name in archive.namelist()]
-    for _ in range(rng.choice((1, 1, 2, 4))):
-        members = _change_members(members, rng)
-    return packed(members, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)))
-
-
-def _change_members(members: list[tuple[str, bytes]], rng: random.Random) -> list[tuple[str, bytes]]:
-    if not members:
-        return [("vertices.npy", pickled(bad_pickle(rng)))]
-    at, way = rng.randrange(len(members)), rng.randrange(12)
-    name, data = members[at]
-    if way == 0:
-        return members[:at] + members[at + 1:]
-    if way == 1:
-        return members + [(name, rng.choice(members)[1])]       # the name twice
-    if way == 2:
-        other = rng.choice((rng.choice(MEMBERS) + ".npy", "../../escaped.npy", "/etc/escaped.npy", "line\nbreak.npy", ".npy", "x" * 300))
-        return members[:at] + [(other, data)] + members[at + 1:]
-    if way == 3:
-        return members[:at] + [(name, rng.choice(members)[1])] + members[at + 1:]
-    if way in (4, 5):
-        data = pickled(bad_pickle(rng))
-    elif way == 6:
-        data = havoc(data, rng, [other for _, other in members])
-    else:
-        data = _change_array(data, rng, way)
-    return members[:at] + [(name, data)] + members[at + 1:]
-
-
-def _change_array(data: bytes, rng: random.Random, way: int) -> bytes:
-    """A .npy with bad numbers in it, another shape, another type, or a head that lies."""
-    try:
-        values = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError, tokenize.TokenError, SyntaxError):
-        values = np.zeros(3)
-    if way in (7, 8) and values.size and values.dtype.kind in "iuf":
-        values = values.astype(np.float64 if rng.random() < 0.5 else values.dtype)
-        with np.errstate(all="ignore"):
-            for _ in range(rng.choice((1, 1, 3))):
-                number = np.float64(rng.choice(BAD_NUMBERS))
-                if values.ndim:
-                    values.reshape(-1)[rng.randrange(values.size)] = number.astype(values.dtype)
-        return npy(values)
-    if way == 9:
-        shape = rng.choice(((), (0,), (0, 3), (1,), (values.size,), (10**12,), (2**31, 2**31, 2**31), (-1, 3), (values.size, 0), (1,) * 33))
-        return header(rng.choice((values.dtype.str, *TYPES)), shape, rng.random() < 0.3) + values.tobytes()
-    if way == 10:
-        return npy(rng.choice((values[None], values.ravel(), values.T, values[..., :0] if values.ndim else values, np.zeros(3, "f4,i2"))))
-    wanted = rng.choice(TYPES)
-    if values.dtype.kind not in "iufb" or wanted == "|O" or rng.random() < 0.3:     # NumPy itself dies of texts that are none
-        return header(wanted, values.shape) + values.tobytes()
-    with np.errstate(all="ignore"):
-        return npy(values.astype(wanted))
-
-
-class _Calls:
-    """Pickles into a call."""
-
-    def __init__(self, function, *args):
-        self.call = function, args
-
-    def __reduce__(self):
-        return self.call
-
-
-def laughing(depth: int, width: int = 10) -> list:
-    """Lists of lists, each one `width` times in the next: small as a pickle, without end as text or as an array."""
-    value = ["ha"] * width
-    for _ in range(depth):
-        value = [value] * width
-    return value
-
-
-@cache
-def bad_pickles() -> tuple[bytes, ...]:
-    """Pickles that want to run something, to take all memory or time, or that are no list of numbers."""
-    import builtins
-    import os
-    circle: list = [1]
-    circle.append(circle)
-    wishes = [_Calls(os.system, "touch escaped"), _Calls(builtins.eval, "1+1"), _Calls(builtins.exec, "x=1"), _Calls(open, "escaped", "w"),
-              _Calls(__import__, "antigravity"), _Calls(bytearray, 1 << 40), _Calls(np.zeros, 1 << 40), _Calls(np.load, "escaped"),
-              _Calls(np.core.multiarray._reconstruct, np.ndarray, (1 << 40,), b"b"), _Calls(np.dtype, "f4,f4"),
-              _Calls(np.core.multiarray.scalar, np.dtype("O"), "x"), _Calls(np.core.multiarray.scalar, np.dtype("f8"), b"12345678"),
-              circle, laughing(40), laughing(6), {"a": 1}, {1, 2}, (None, 1.5, "x"), "x" * 1000, b"bytes", 10**400, -1, [None, 0.5], [[1], [2, 3]],
-              [2**63], [True], [[]], [None], np.array([None, 1]), np.array([np.nan]), [np.float32("nan")], np.zeros((2, 2), object), 1 + 2j]
-    streams = [pickle.dumps(wish, protocol=protocol) for wish in wishes for protocol in (0, 2, 4)]
-    deep = b"(" * 20000 + b"t" * 20000 + b"."
-    lists = b"]" * 5000 + b"a" * 4999 + b"."
-    memory = [b"\x8d" + (1 << 40).to_bytes(8, "little") + b"x.", b"\x8e" + (1 << 62).to_bytes(8, "little") + b"x.", b"r\xff\xff\xff\x7f.",
-              b"N\x95" + (1 << 60).to_bytes(8, "little") + b"N.", b"\x8b\xff\xff\xff\x7f1.", b"I" + b"9" * 100000 + b"\n."]
-    return (*streams, deep, lists, *memory, b".", b"", b"N", b"(dp0\n.", b"cos\nsystem\n(S'true'\ntR.", b"c__main__\nx\n.", b"P1\n.", b"N0.")
-
-
-def bad_pickle(rng: random.Random) -> bytes:
-    stream = rng.choice(bad_pickles())
-    return havoc(stream, rng) if rng.random() < 0.3 else stream
 
 
 # ---------------------------------------------------------------------------------------------------------------------- .bvh
@@ -247,8 +120,9 @@ def change_bvh(data: bytes, rng: random.Random) -> bytes:
 
 
 def _read_bvh(path: Path) -> None:
-    load_bvh(path)
-    load_bvh(path, "auto")
+    for t_pose in ("first", "auto"):
+        motion = load_bvh(path, t_pose)
+        assert np.isfinite(motion.rotations_TJ33).all() and np.isfinite(motion.offset_T3).all() and np.isfinite(motion.fps)
 
 
 # ------------------------------------------------------------------------------------------------------------- .safetensors
@@ -359,19 +233,67 @@ def _change_config(data: bytes, rng: random.Random) -> bytes:
     value = json.loads(data)
     if rng.random() < 0.5:
         value["config"] = change_json(value["config"], rng)
-    value["set"] = [havoc(text.encode(), rng).decode("latin-1") if rng.random() < 0.5 else text for text in value["set"]]
+    value["set"] = [havoc(text.encode(), rng).decode("latin-1") if rng.random() < 0.15 else text for text in value["set"]]
     return json.dumps(value).encode()
+
+
+# ------------------------------------------------------------------------------------------------- reports, figures and lists
+
+
+def _change_text(data: bytes, rng: random.Random) -> bytes:
+    """JSON with other values."""
+    return json.dumps(change_json(json.loads(data), rng)).encode()
+
+
+def _report_seeds() -> list[bytes]:
+    joints = [{"name": "hips", "parent": None, "position": [0, 0, 1], "confidence": 0.9, "expected_error_cm": 1.5}]
+    return [json.dumps({"input": "a.glb", "made_from": "x", "warnings": ["one"], "joint_count": 22, "vertices": 4, "expected_error_cm": 1.5,
+                        "quality": {"verdict": "pass"}, "joints": joints, "files": {"report.json": 0}}).encode()]
+
+
+def _read_report(path: Path) -> None:
+    """As a batch that is started again reads it, and as the viewer does: what is not whole counts as absent."""
+    report = standing(path.parent, "x")
+    if report is not None:
+        table([Outcome("a.glb", "other/a", warnings=tuple(report["warnings"]), stood=True, joints=report["joint_count"],
+                       vertices=report["vertices"], expected_error_cm=report["expected_error_cm"], quality=report["quality"]["verdict"])])
+    warnings_, errors = read_report(path)
+    assert all(isinstance(warning, str) for warning in warnings_) and np.isfinite(list(errors.values())).all()
+
+
+@cache
+def _calibration_seeds() -> tuple[bytes, ...]:
+    with tempfile.TemporaryDirectory() as folder:
+        return (write_calibration(folder, Calibration(about={"figures": 4})).read_bytes(),)
+
+
+def _list_seeds() -> list[bytes]:
+    return ["vroid/1.npz\nmixamo/2.npz\n\n".encode(), "hostile.txt\nnamen/älter.npz\n".encode()]
+
+
+def _read_list(path: Path) -> None:
+    """Seeds name files that are not there; that they are missed is the answer."""
+    try:
+        contest_files(path.parent, path.name)
+    except AssetError as error:
+        if "but not there" not in str(error) or path.name not in str(error):
+            raise
 
 
 # ------------------------------------------------------------------------------------------------------------------- readers
 
 READERS = (
-    Reader("npz", ".npz", _npz_seeds, load_npz, (AssetError,), change_npz),
+    Reader("npz", ".npz", _npz_seeds, _read_npz, (AssetError,), change_npz),
     Reader("npz members", ".npz", _npz_seeds, read_npz, (AssetError,), change_npz),
-    Reader("track", ".npz", _track_seeds, load_track, (AssetError,), change_npz),
+    Reader("track", ".npz", _track_seeds, _read_track, (AssetError,), change_npz),
     Reader("pose bank", ".npz", _bank_seeds, _read_bank, (AssetError,), change_npz),
     Reader("bvh", ".bvh", lambda: [bvh_text().encode()], _read_bvh, (AssetError,), change_bvh),
     Reader("config", ".json", _config_seeds, _read_config, (AssetError,), _change_config, only_mutate=True),
     Reader("checkpoint", ".safetensors", _checkpoint_seeds, _read_model, (ValueError,), change_safetensors, file="model.safetensors"),
+    Reader("clip", ".npz", _clip_seeds, _read_clip, (AssetError,), change_npz),
+    Reader("calibration", ".json", _calibration_seeds, lambda path: read_calibration(path.parent), (ValueError,), _change_text,
+           file="calibration.json"),
+    Reader("report", ".json", _report_seeds, _read_report, (), _change_text, file="report.json"),
+    Reader("data list", ".txt", _list_seeds, _read_list, (AssetError,)),
     Reader("training state", ".safetensors", _state_seeds, load_training_state, (ValueError,), change_safetensors),
 )
