@@ -55,13 +55,13 @@ def environment(place: Place) -> Finding:
 def packages(place: Place) -> Finding:
     """Every line of requirements.txt against what is installed."""
     wrong, total = _differences(place.root / "requirements.txt")
-    again = f"{_name(place)} -m pip install -r requirements.txt"
+    again = f"rm -f .venv/setup-stamp && {SET_UP}" if _in_venv(place) else "python -m pip install -r requirements.txt"
     if wrong:
         return Finding(FAIL, f"{len(wrong)} of {total} differ from requirements.txt: {', '.join(wrong)}", again)
     extra, _ = _differences(place.root / "requirements-data.txt")
     if extra:
         return Finding(WARN, f"all {total} as in requirements.txt; for generated humans: {', '.join(extra)}",
-                       f"{_name(place)} -m pip install --no-deps -r requirements-data.txt")
+                       f"{_name(place)} -m pip install --require-hashes --no-deps -r launch/locks/requirements-data.lock")
     return Finding(OK, f"all {total} as in requirements.txt")
 
 
@@ -77,8 +77,12 @@ def _differences(listing: Path) -> "tuple[list[str], int]":
     return wrong, len(pins)
 
 
+def _in_venv(place: Place) -> bool:
+    return place.prefix.resolve() == (place.root / ".venv").resolve()
+
+
 def _name(place: Place) -> str:
-    return ".venv/bin/python" if place.prefix.resolve() == (place.root / ".venv").resolve() else "python"
+    return ".venv/bin/python" if _in_venv(place) else "python"
 
 
 def compiler(place: Place) -> Finding:
@@ -102,8 +106,8 @@ def compiler(place: Place) -> Finding:
 def onednn(place: Place) -> Finding:
     if find_onednn((str(place.prefix), "/usr")) is None:
         return Finding(WARN, "oneDNN 2 is not here: matrix products are several times slower",
-                       f"sudo apt-get install libdnnl-dev (Debian 12, Ubuntu 22.04), or: {_name(place)} -m pip install --no-deps "
-                       "onednn-cpu-gomp==2022.2.1 onednn-devel-cpu-gomp==2022.2.1")
+                       f"sudo apt-get install libdnnl-dev (Debian 12, Ubuntu 22.04), or: {_name(place)} -m pip install --require-hashes "
+                       "--no-deps -r launch/locks/requirements-onednn.lock")
     return Finding(OK, "oneDNN 2")
 
 
@@ -212,7 +216,7 @@ def extras(place: Place) -> Finding:
     """What is optional, and how to have it; its absence is nothing to mend."""
     from rigging.fbx import has_blender
     have = {"viewer": ((place.root / "viewer" / "page").is_dir(), "comes with the repository"),
-            "FBX": (has_blender(), f"{_name(place)} -m pip install -r requirements-fbx.txt, Python 3.11"),
+            "FBX": (has_blender(), f"{_name(place)} -m pip install --require-hashes -r launch/locks/requirements-fbx.lock, Python 3.11"),
             "glTF validator for tests": ((place.root / "tests/rigging/node_modules/gltf-validator").is_dir(), "npm ci in tests/rigging")}
     return Finding(OK, "; ".join(f"{name}: {'yes' if there else f'no ({how})'}" for name, (there, how) in have.items()))
 

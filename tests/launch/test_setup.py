@@ -16,7 +16,7 @@ case "$*" in
   --version) echo "Python 3.11.9" ;;
   "-m venv"*) echo venv >> "$LOG"; mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
   "-m pip --version") ;;
-  "-m pip install"*) echo "pip ${*:4}" >> "$LOG"; sleep "${PIP_SECONDS:-0}"; exit "${PIP_EXIT:-0}" ;;
+  "-m pip install -q --disable-pip-version-check --require-hashes"*) echo "pip ${*:7}" >> "$LOG"; sleep "${PIP_SECONDS:-0}"; exit "${PIP_EXIT:-0}" ;;
   *Python.h*) exit "${NO_HEADERS:-0}" ;;
   *find_onednn*) exit "${NO_ONEDNN:-0}" ;;
   *start_jittor*) echo "jittor${OMPI_COMM_WORLD_SIZE:-}" >> "$LOG"; echo started ;;
@@ -37,8 +37,7 @@ class Machine:
         self.bin.mkdir()
         for script in (ROOT / "launch").glob("*.sh"):
             shutil.copy(script, self.root / "launch")
-        for name in ("requirements.txt", "requirements-data.txt"):
-            shutil.copy(ROOT / name, self.root)
+        shutil.copytree(ROOT / "launch" / "locks", self.root / "launch" / "locks")
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool))
         self.program("python3.11", PYTHON)
@@ -68,8 +67,10 @@ def machine(tmp_path) -> Machine:
     return Machine(tmp_path)
 
 
-SET_UP = ["venv", "pip -q --disable-pip-version-check -r requirements.txt",
-          "pip -q --disable-pip-version-check --no-deps -r requirements-data.txt", "jittor", "kernels"]
+LOCKED = "pip --only-binary :all: "
+DATA = LOCKED + "--no-deps -r launch/locks/requirements-data.lock"
+SET_UP = ["venv", LOCKED + "-r launch/locks/requirements-build.lock",
+          LOCKED + "--no-binary jittor --no-build-isolation -r launch/locks/requirements.lock", DATA, "jittor", "kernels"]
 
 
 def test_a_fresh_machine_is_set_up_once(machine):
@@ -81,8 +82,8 @@ def test_a_fresh_machine_is_set_up_once(machine):
 
 def test_changed_requirements_are_installed_again_into_the_same_venv(machine):
     machine.run()
-    with open(machine.root / "requirements.txt", "a") as file:
-        file.write("extra==1.0 # MIT | more\n")
+    with open(machine.root / "launch" / "locks" / "requirements.lock", "a") as file:
+        file.write("extra==1.0 --hash=sha256:00\n")
     assert machine.run()[0] == 0 and machine.steps() == SET_UP + SET_UP[1:]
 
 
@@ -132,7 +133,7 @@ def test_system_packages_are_installed_where_that_is_allowed(machine):
     machine.program("sudo", '#!/usr/bin/env bash\n[ "$1" = -n ] && shift\n[ "$1" = true ] || exec "$@"\n')
     machine.program("apt-get", f'#!/usr/bin/env bash\necho "apt $*" >> "$LOG"\ncp {machine.bin}/sleep {machine.bin}/g++\n')
     assert machine.run()[0] == 0
-    assert machine.steps()[3:] == ["apt install -y -qq --no-install-recommends g++ libgomp1", "jittor", "kernels"]
+    assert machine.steps()[4:] == ["apt install -y -qq --no-install-recommends g++ libgomp1", "jittor", "kernels"]
 
 
 def test_no_headers_stop_with_the_package_to_install(machine):
@@ -146,7 +147,7 @@ def test_without_onednn_the_wheels_come(machine):
     machine.program("uname", "#!/usr/bin/env bash\necho x86_64\n")
     code, _, err = machine.run(NO_ONEDNN="1")
     assert code == 0 and "sudo apt-get install libdnnl-dev" in err
-    assert machine.steps()[3:] == ["pip -q --no-deps onednn-cpu-gomp==2022.2.1 onednn-devel-cpu-gomp==2022.2.1", "jittor", "kernels"]
+    assert machine.steps()[4:] == [LOCKED + "--no-deps -r launch/locks/requirements-onednn.lock", "jittor", "kernels"]
 
 
 def test_an_active_conda_environment_with_jittor_is_used(machine):
@@ -156,7 +157,7 @@ def test_an_active_conda_environment_with_jittor_is_used(machine):
     assert machine.run("-c", "source launch/setup.sh; echo $PYTHON", CONDA_PREFIX=str(conda)) == (0, f"{conda}/bin/python\n", "")
     assert not machine.steps()
     assert machine.run(CONDA_PREFIX=str(conda), NO_ANNY="1")[0] == 0
-    assert machine.steps() == ["pip -q --no-deps -r requirements-data.txt", "jittor", "kernels"]
+    assert machine.steps() == [DATA, "jittor", "kernels"]
     assert machine.run(CONDA_PREFIX="/nowhere")[0] == 0 and machine.steps()[3:] == SET_UP
 
 
