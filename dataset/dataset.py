@@ -141,6 +141,8 @@ def contest_files(data_root: str | Path, list_name: str) -> list[Path]:
     Raises: AssetError when the list cannot be read, is empty, or names a file that is not there.
     """
     path = Path(data_root) / list_name
+    if not is_there(path):
+        raise AssetError(f"{path}: cannot be read (no such file); give --data_root the folder that holds the lists")
     files = listed_files(path, data_root)
     if not files:
         raise AssetError(f"{path}: names no files; it needs one .npz a line, relative to {data_root}")

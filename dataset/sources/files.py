@@ -70,7 +70,7 @@ def listed_files(path: str | Path, root: str | Path) -> list[Path]:
     """
     path, root = Path(path), Path(root)
     try:
-        lines = [line.strip() for line in read_file(path, MAX_LIST).decode().split("\n")]
+        lines = [line.strip() for line in read_file(path, MAX_LIST, str(path)).decode().split("\n")]
     except UnicodeDecodeError:
         raise AssetError(f"{path}: is no UTF-8 text; it needs one path a line, relative to {root}") from None
     for number, line in enumerate(lines, 1):

@@ -5,9 +5,9 @@
     python -m tests.soak.fuzz --reader npz --only 4711 --save broken.npz     one input again, kept as a file
 
 Promised of each input: it is read, or refused with the reader's own error in one printable line that names the file; the process
-stays alive; no read takes over 5 s of processor time (60 s by the clock) or 2 GiB beyond the program; no file is written, renamed or removed
-outside the scratch folder; no code runs, no connection is made, no process is started.
-An input is made from (reader, seed, index) alone. Progress is kept in --folder after every 2,000 inputs; the same command goes on from there.
+stays alive; no read takes over 5 s of processor time (60 s by the clock) or 2 GiB beyond the program; no file is written, renamed or
+removed outside the scratch folder; no code runs, no connection is made, no process is started.
+An input is made from (reader, seed, index) alone. Progress is kept in --folder after every 2,000 inputs; the same command goes on there.
 Prints a line for each reader. Exit code 1 on a breach: the inputs lie in --folder/<reader>/.
 """
 
@@ -30,7 +30,8 @@ from tests.soak.fuzz_inputs import TABLES, Reader, hostile, readers
 ROOT = Path(__file__).resolve().parents[2]
 CHUNK = 2000
 KEPT = 3        # inputs kept of each kind of fault
-HUNG = {-signal.SIGPROF: "5 s of processor time", -signal.SIGALRM: "60 s by the clock"}
+HUNG = {-signal.SIGPROF: "the limit of processor time", -signal.SIGALRM: "twelve times the limit by the clock"}
+SECONDS = 5.0   # of processor time for one input
 KINDS = {"traceback": "crashed", "unclear": "unclear", "memory": "memory", "outside": "outside", "code": "code"}  # word of a fault -> field
 
 __all__ = ["Reader", "Result", "fuzz"]
@@ -70,7 +71,7 @@ class Result:
 
 
 def fuzz(reader: Reader, count: int, seed: int = 0, first: int = 0, folder: str | Path = "output/soak/fuzz",
-         tables: Sequence[str] = TABLES) -> Result:
+         tables: Sequence[str] = TABLES, limit_s: float = SECONDS) -> Result:
     """Read the inputs first .. first + count - 1 in a child process that is replaced when it dies.
 
     folder: gets <reader>/ with a scratch folder and the offending inputs. tables: modules with READERS in which the child finds it.
@@ -80,21 +81,21 @@ def fuzz(reader: Reader, count: int, seed: int = 0, first: int = 0, folder: str 
     result, index, end = Result(reader.name, seed), first, first + count
     seeds = reader.seeds()
     while index < end:
-        index = _one_child(reader, index, end - index, home, tables, result)
+        index = _one_child(reader, index, end - index, home, tables, limit_s, result)
     for indices in result.faults.values():
         for kept in indices:
             (home / f"{reader.name.replace(' ', '-')}-{seed}-{kept}{reader.suffix}").write_bytes(hostile(reader, seeds, seed, kept))
     return result
 
 
-def _one_child(reader: Reader, first: int, count: int, home: Path, tables: Sequence[str], result: Result) -> int:
+def _one_child(reader: Reader, first: int, count: int, home: Path, tables: Sequence[str], limit_s: float, result: Result) -> int:
     """Run one child until it is through or dead; its figures go into result. Returns the input after the last one it read."""
     (home / "findings").unlink(missing_ok=True)
     np.array([-1, *[0] * (len(FIELDS) - 1)], np.float64).tofile(home / "state")
     command = [sys.executable, "-m", "tests.soak.fuzz_child", reader.name, str(first), str(count), str(result.seed), str(home), *tables]
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    given = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "FUZZ_SECONDS": str(limit_s)}
     with (home / "stderr").open("wb") as errors:
-        code = subprocess.run(command, cwd=ROOT, env=os.environ | threads, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        code = subprocess.run(command, cwd=ROOT, env=os.environ | given, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                               stderr=errors).returncode
     state = dict(zip(FIELDS, np.fromfile(home / "state", np.float64)))
     if state["index"] < 0:
@@ -138,13 +139,13 @@ def merged(a: Result, b: Result) -> Result:
                    faults=faults)
 
 
-def run(reader: Reader, count: int, seed: int, folder: Path, tables: Sequence[str] = TABLES) -> Result:
+def run(reader: Reader, count: int, seed: int, folder: Path, tables: Sequence[str] = TABLES, limit_s: float = SECONDS) -> Result:
     """fuzz() in stretches, each noted in folder/<reader>-<seed>.json; goes on where that file says an earlier run came to."""
     folder.mkdir(parents=True, exist_ok=True)
     notes = folder / f"{reader.name.replace(' ', '-')}-{seed}.json"
     result = Result(**json.loads(notes.read_text())) if notes.exists() else Result(reader.name, seed)
     while result.count < count:
-        part = fuzz(reader, min(CHUNK, count - result.count), seed, result.count, folder, tables)
+        part = fuzz(reader, min(CHUNK, count - result.count), seed, result.count, folder, tables, limit_s)
         result = merged(result, part)
         fresh = notes.with_suffix(".part")
         fresh.write_text(json.dumps(asdict(result)))
@@ -159,6 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=ROOT / "output" / "soak" / "fuzz", help="progress and offending inputs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of processor time for one input (default: %(default)s)")
     parser.add_argument("--only", type=int, metavar="INDEX", help="make this one input of the one reader, and write it to --save")
     parser.add_argument("--save", type=Path, metavar="FILE")
     parser.add_argument("--tables", nargs="+", default=TABLES, metavar="MODULE", help="modules with READERS (default: %(default)s)")
@@ -175,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     results = []
     for reader in chosen:
-        results.append(run(reader, args.count, args.seed, args.folder, args.tables))
+        results.append(run(reader, args.count, args.seed, args.folder, args.tables, args.seconds))
         print(results[-1].line(), flush=True)
         for fault, indices in results[-1].faults.items():
             print(f"  {fault}: inputs {', '.join(map(str, indices))}", flush=True)

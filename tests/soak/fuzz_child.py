@@ -1,9 +1,9 @@
 """The process in which hostile files are read: limited in memory and time, and watched.
 
-    python -m tests.soak.fuzz_child READER FIRST COUNT SEED FOLDER TABLE...
+    python -m tests.soak.fuzz_child READER FIRST COUNT SEED FOLDER TABLE...    (FUZZ_SECONDS: for one input)
 
-Started by tests/soak/fuzz.py. FOLDER/state holds, as eight float64, what was found so far and which input is being read, so that it outlives
-this process; FOLDER/findings one JSON line for each fault. Kernel timers end a read that hangs: SIGPROF after SECONDS of this
+Started by tests/soak/fuzz.py. FOLDER/state holds, as eight float64, what was found so far and which input is being read, so that it
+outlives this process; FOLDER/findings one JSON line for each fault. Kernel timers end a read that hangs: SIGPROF after SECONDS of this
 process's own time (a busy machine makes nobody late), SIGALRM after SECONDS_BY_THE_CLOCK.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from tests.soak.fuzz_inputs import Reader, hostile, readers
 
-SECONDS, SECONDS_BY_THE_CLOCK = 5.0, 60.0
+SECONDS_BY_THE_CLOCK = 12     # for each second of its own time: the machine may be busy
 MEMORY = 2 << 30            # bytes of address space beyond what the program itself takes
 FIELDS = ("index", "read", "refused", "worst_s", "worst_index", "peak_mib", "peak_index", "done")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -105,7 +105,7 @@ def _is_memory(error: BaseException | None) -> bool:
 
 def _where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if f.filename.startswith(OWN_CODE[0]) and "site-packages" not in f.filename and "tests/soak" not in f.filename]
+    ours = [f for f in frames if f.filename.startswith(OWN_CODE[0]) and not {"site-packages", "soak"} & set(Path(f.filename).parts)]
     frame = (ours or frames)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno} ({frame.name}), innermost {Path(frames[-1].filename).name}:{frames[-1].lineno}"
 
@@ -121,11 +121,11 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def read_one(reader: Reader, path: Path, watch: Watch) -> tuple[str, list[str]]:
+def read_one(reader: Reader, path: Path, watch: Watch, limit_s: float) -> tuple[str, list[str]]:
     """("read" or "refused", faults) of the file there."""
     faults, outcome = [], "read"
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS_BY_THE_CLOCK)
+    signal.setitimer(signal.ITIMER_PROF, limit_s)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS_BY_THE_CLOCK * limit_s)
     watch.armed = True
     try:
         reader.read(path)
@@ -148,6 +148,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 def main(argv: list[str]) -> None:
     name, first, count, seed, folder = argv[0], int(argv[1]), int(argv[2]), int(argv[3]), Path(argv[4]).resolve()
+    limit_s = float(os.environ.get("FUZZ_SECONDS", "5"))
     sys.dont_write_bytecode = True
     faulthandler.enable()
     warnings.simplefilter("ignore")
@@ -168,7 +169,7 @@ def main(argv: list[str]) -> None:
         state[0] = index
         replace_file(path, hostile(reader, seeds, seed, index))
         begin = time.process_time()
-        outcome, faults = read_one(reader, path, watch)
+        outcome, faults = read_one(reader, path, watch, limit_s)
         seconds, peak_mib = time.process_time() - begin, _peak_mib() - start_mib
         if faults:
             os.write(findings, b"".join(json.dumps({"index": index, "fault": fault}).encode() + b"\n" for fault in faults))

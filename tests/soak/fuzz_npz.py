@@ -154,14 +154,16 @@ def bad_pickles() -> tuple[bytes, ...]:
               _Calls(__import__, "antigravity"), _Calls(bytearray, 1 << 40), _Calls(np.zeros, 1 << 40), _Calls(np.load, "escaped"),
               _Calls(np.core.multiarray._reconstruct, np.ndarray, (1 << 40,), b"b"), _Calls(np.dtype, "f4,f4"),
               _Calls(np.core.multiarray.scalar, np.dtype("O"), "x"), _Calls(np.core.multiarray.scalar, np.dtype("f8"), b"12345678"),
-              circle, laughing(40), laughing(6), {"a": 1}, {1, 2}, (None, 1.5, "x"), "x" * 1000, b"bytes", 10**400, -1, [None, 0.5], [[1], [2, 3]],
-              [2**63], [True], [[]], [None], np.array([None, 1]), np.array([np.nan]), [np.float32("nan")], np.zeros((2, 2), object), 1 + 2j]
+              circle, laughing(40), laughing(6), {"a": 1}, {1, 2}, (None, 1.5, "x"), "x" * 1000, b"bytes", 10**400, -1, [None, 0.5],
+              [[1], [2, 3]], [2**63], [True], [[]], [None], np.array([None, 1]), np.array([np.nan]), [np.float32("nan")],
+              np.zeros((2, 2), object), 1 + 2j]
     streams = [pickle.dumps(wish, protocol=protocol) for wish in wishes for protocol in (0, 2, 4)]
     deep = b"(" * 20000 + b"t" * 20000 + b"."
     lists = b"]" * 5000 + b"a" * 4999 + b"."
     memory = [b"\x8d" + (1 << 40).to_bytes(8, "little") + b"x.", b"\x8e" + (1 << 62).to_bytes(8, "little") + b"x.", b"r\xff\xff\xff\x7f.",
               b"N\x95" + (1 << 60).to_bytes(8, "little") + b"N.", b"\x8b\xff\xff\xff\x7f1.", b"I" + b"9" * 100000 + b"\n."]
-    return (*streams, deep, lists, *memory, b".", b"", b"N", b"(dp0\n.", b"cos\nsystem\n(S'true'\ntR.", b"c__main__\nx\n.", b"P1\n.", b"N0.")
+    scraps = b".", b"", b"N", b"(dp0\n.", b"cos\nsystem\n(S'true'\ntR.", b"c__main__\nx\n.", b"P1\n.", b"N0."
+    return (*streams, deep, lists, *memory, *scraps)
 
 
 def bad_pickle(rng: random.Random) -> bytes:

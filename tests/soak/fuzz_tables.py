@@ -110,9 +110,11 @@ def change_bvh(data: bytes, rng: random.Random) -> bytes:
         elif way == 1:
             words.insert(at, rng.choice(words))
         elif way == 2:
-            words[at] = rng.choice((b"{", b"}", b"ROOT", b"JOINT x {", b"End Site {", b"CHANNELS", b"OFFSET", b"MOTION", b"Frames:", b"HIERARCHY"))
+            words[at] = rng.choice((b"{", b"}", b"ROOT", b"JOINT x {", b"End Site {", b"CHANNELS", b"OFFSET", b"MOTION", b"Frames:",
+                                    b"HIERARCHY", b"CHANNELS 0"))
         elif way == 3:
-            words[at] = rng.choice((b"nan", b"inf", b"-1", b"1e400", b"2147483647", b"99999999999999999999", b"0x10", b"1_000", b"\x00", b"\xff"))
+            words[at] = rng.choice((b"nan", b"inf", b"-1", b"1e400", b"2147483647", b"99999999999999999999", b"0x10", b"1_000", b"\x00",
+                                    b"\xff", b"1e-320"))
         else:
             words[at:at] = words[at:at + rng.choice((3, 10, 40))] * rng.choice((1, 5, 60))
         words = words or [b""]

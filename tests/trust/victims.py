@@ -1,4 +1,4 @@
-"""Readers that break each promise of the fuzzer once, to see that it notices: on input 3, and otherwise refuse everything."""
+"""A reader that breaks each promise of the fuzzer once, to see that it notices: input 1 is the first misdeed. All else it refuses."""
 
 import ctypes
 import os
@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.soak.fuzz_inputs import Reader, hostile
@@ -67,16 +66,13 @@ FIELD = {"traceback": "crashed", "exit": "crashed", "died": "crashed", "hung": "
          "forged": "unclear", "outside": "outside", "removed": "outside"}   # all others: code
 
 
-def _victim(name: str, misdeed: Callable[[Path], object]) -> Reader:
-    def read(path: Path) -> None:
-        data = path.read_bytes()
-        if data == SEED:
-            return
-        if data == hostile(reader, [SEED], 0, 3):
-            misdeed(path)
+def _read(path: Path) -> None:
+    data = path.read_bytes()
+    if data in _INPUTS:
+        MISDEEDS[list(MISDEEDS)[_INPUTS.index(data)]](path)
+    if data != SEED:
         raise Refusal(f"{path.name}: no good")
-    reader = Reader(name, ".bin", lambda: [SEED], read, (Refusal,), lambda data, rng: data + rng.randbytes(4))
-    return reader
 
 
-READERS = tuple(_victim(name, misdeed) for name, misdeed in MISDEEDS.items())
+READERS = (Reader("victim", ".bin", lambda: [SEED], _read, (Refusal,), lambda data, rng: data + rng.randbytes(8), only_mutate=True),)
+_INPUTS = [hostile(READERS[0], [SEED], 0, index) for index in range(1, 1 + len(MISDEEDS))]
