@@ -60,7 +60,7 @@ class Meeting:
     """Where all ranks wait for each other before an exchange. Make one on every rank, after Jittor has started under mpirun.
 
     patience: seconds that rank 0 waits for the others; these wait a tenth and 5 s longer for it, since it knows who lacks. 0: for ever.
-    Costs 20 microseconds when all come together. Who waits sleeps, so that ranks that share a core get on.
+    Who waits sleeps a sixteenth of the time waited, 10 ms at most, so that ranks that share a core get on.
     """
 
     def __init__(self, patience: float):

@@ -34,7 +34,7 @@ class Ended:
     left: list[int]
 
 
-def mpirun(folder: Path, groups: list[Some], meddle: Callable[[int], None] | None = None, limit: float = 600.0) -> Ended:
+def mpirun(folder: Path, groups: list[Some], meddle: Callable[[int], None] | None = None, limit: float = 3600.0) -> Ended:
     """Run the groups as one job. meddle(mpirun's pid): waits for its moment and does harm; the clock starts when it returns.
 
     Raises: TimeoutError when the job does not end in `limit` seconds; then it is killed.
@@ -73,7 +73,7 @@ def _until_the_end(process: subprocess.Popen, said: Path, begun: float, fault: f
     return Ended(process.returncode, time.monotonic() - (fault or begun), text, SPOKEN.findall(text), session(process.pid))
 
 
-def pid_of(rank: int, leader: int, within: float = 120.0) -> int:
+def pid_of(rank: int, leader: int, within: float = 1800.0) -> int:
     """The process that mpirun started for a rank. Raises: TimeoutError."""
     end = time.monotonic() + within
     while time.monotonic() < end:
@@ -89,7 +89,7 @@ def pid_of(rank: int, leader: int, within: float = 120.0) -> int:
     raise TimeoutError(f"rank {rank} did not start within {within:g} s")
 
 
-def wait_for(condition: Callable[[], bool], within: float = 300.0) -> None:
+def wait_for(condition: Callable[[], bool], within: float = 1800.0) -> None:
     """Raises: TimeoutError."""
     end = time.monotonic() + within
     while not condition():
