@@ -4,6 +4,7 @@ Spec: Khronos "glTF 2.0" (buffers 3.6.1, images 3.8.3, GLB section 4), EXT_mesho
 """
 
 import struct
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from dataset.asset import AssetError
 from dataset.exporter import pack_glb, write_atomically
 from dataset.sources.gltf_container import COMPONENTS, Container
+from dataset.sources.limits import MAX_FILE
 
 ARRAY_BUFFER, INDEX_BUFFER = 34962, 34963
 _COMPONENT_OF = {np.dtype(kind): code for code, kind in COMPONENTS.items()}
@@ -61,7 +63,9 @@ class GltfFile:
             used.append(name)
 
     def view(self, data: bytes, target: int | None = None, stride: int | None = None) -> int:
-        """The bytes as a new buffer view, 4-aligned; its index."""
+        """The bytes as a new buffer view, 4-aligned; its index. Raises: AssetError over 4 GiB."""
+        if len(self.binary) + len(data) + 4 > MAX_FILE:
+            raise self.fail("does not fit into the 4 GiB of a GLB: make its pictures or meshes smaller")
         self.binary += b"\0" * (-len(self.binary) % 4)
         entry = {"buffer": 0, "byteOffset": len(self.binary), "byteLength": len(data)}
         entry |= {key: value for key, value in (("byteStride", stride), ("target", target)) if value is not None}
@@ -96,16 +100,21 @@ class GltfFile:
         try:
             return pack_glb(self.document, self.binary)
         except struct.error:
-            raise self._fail(f"{len(self.binary)} bytes do not fit into a GLB: make its pictures or meshes smaller") from None
+            raise self.fail(f"{len(self.binary)} bytes do not fit into a GLB: make its pictures or meshes smaller") from None
         except (ValueError, RecursionError) as error:  # NaN, Infinity, half a UTF-16 pair in a name
-            raise self._fail(f"holds what JSON cannot say ({error}): export it again") from None
+            raise self.fail(f"holds what JSON cannot say ({error}): export it again") from None
 
     def write(self, path: str | Path) -> None:
         """The GLB at path, whole or not at all."""
         write_atomically(path, self.pack())
 
-    def _fail(self, what: str) -> AssetError:
+    def fail(self, what: str) -> AssetError:
+        """The error to raise, with the file's name where it has one."""
         return self.container.fail(what) if self.container else AssetError(what)
+
+    def guard(self):
+        """As Container.guard: what a malformed document makes Python raise leaves as an AssetError of this file."""
+        return self.container.guard() if self.container else nullcontext()
 
     def _take_buffers(self) -> None:
         """All buffers with bytes become one, the first; meshopt's fallback buffers, which have none, follow it."""
@@ -115,7 +124,7 @@ class GltfFile:
         void = [k for k in range(len(old)) if self._is_void(k)]
         full = sorted(set(range(len(old))) - set(void))
         if sum(self.container.size(old[k], "byteLength") for k in full) >= 1 << 32:  # one file may be named a thousand times
-            raise self._fail("its buffers hold more than 4 GiB, the most that a GLB can")
+            raise self.fail("its buffers hold more than 4 GiB, the most that a GLB can")
         place = {k: (1 + n, 0) for n, k in enumerate(void)}
         for k in full:
             self.binary += b"\0" * (-len(self.binary) % 4)
@@ -136,16 +145,24 @@ class GltfFile:
 
     def _take_pictures(self) -> None:
         """Pictures beside the file become views, each once; what cannot be had stays named as it is, and a note says so."""
-        taken: dict[str, dict] = {}
+        taken: dict[object, dict] = {}
         for image in self.document.get("images", []):
             uri = image.get("uri")
             if uri is None or uri.startswith("data:"):
                 continue
-            if uri not in taken:
-                taken[uri] = self._picture(uri)
-            if taken[uri]:
+            place = self._place(uri)
+            if place not in taken:
+                taken[place] = self._picture(uri)
+            if taken[place]:
                 del image["uri"]
-                image |= taken[uri]
+                image |= taken[place]
+
+    def _place(self, uri: str) -> object:
+        """What all names of one picture have in common."""
+        try:
+            return self.container.beside(uri, "picture")
+        except AssetError:
+            return uri
 
     def _picture(self, uri: str) -> dict:
         """What names the embedded picture, or nothing."""

@@ -24,10 +24,16 @@ class NodeTree:
     def __init__(self, file: GltfFile):
         self.file, self.parent, self._world = file, {}, {None: np.eye(4)}
         self.nodes = file.document.get("nodes", [])
+        with file.guard():
+            self._walk()
+
+    def _walk(self) -> None:
         below = {child for node in self.nodes for child in node.get("children", [])}
         stack = [(number, None) for number in range(len(self.nodes)) if number not in below]
         while stack:
             number, parent = stack.pop()
+            if type(number) is not int or not 0 <= number < len(self.nodes):
+                raise self.fail(f"the children of node {parent} are no nodes: there are {len(self.nodes)}")
             if number in self.parent:
                 raise self.fail(f"node {number} is reached twice: the node tree has a node with two parents")
             self.parent[number] = parent
@@ -37,8 +43,8 @@ class NodeTree:
             raise self.fail("the node tree has a cycle: export the file again")
 
     def fail(self, what: str) -> AssetError:
-        """The error to raise, with the file's name where it has one."""
-        return self.file.container.fail(what) if self.file.container else AssetError(what)
+        """As GltfFile.fail."""
+        return self.file.fail(what)
 
     def local(self, node: int) -> np.ndarray:
         """(4, 4) from the node's own axes to its parent's."""

@@ -71,17 +71,17 @@ def _blocks(container: Container, parts: list[Part], vertices_V3: np.ndarray) ->
     for part in parts:
         blocks.append(Block(part.node, part.primitives, part.matrix_44, slice(start, start + len(part.vertices_V3))))
         start += len(part.vertices_V3)
-    read, beside = {(block.node, k) for block in blocks for k in block.primitives}, 0
-    for node, matrix_44 in {block.node: block.matrix_44 for block in reversed(blocks)}.items():
-        for k, primitive in enumerate(container.entry("meshes", container.entry("nodes", node)["mesh"])["primitives"]):
-            if (node, k) in read or "POSITION" not in primitive["attributes"]:
-                continue
-            beside += container.size(container.entry("accessors", primitive["attributes"]["POSITION"]), "count")
-            if beside > MAX_VERTICES:
-                raise container.fail(f"more than {MAX_VERTICES} vertices of lines and points: simplify it first")
-            place_P3 = container.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
-            nearest_P1 = knn(place_P3 @ matrix_44[:3, :3].T + matrix_44[:3, 3], vertices_V3, 1)[1]
-            blocks.append(Block(node, (k,), matrix_44, nearest_P1[:, 0]))
+    read = {(block.node, k) for block in blocks for k in block.primitives}
+    beside = [(node, matrix_44, k, primitive["attributes"]["POSITION"])
+              for node, matrix_44 in {block.node: block.matrix_44 for block in reversed(blocks)}.items()
+              for k, primitive in enumerate(container.entry("meshes", container.entry("nodes", node)["mesh"])["primitives"])
+              if (node, k) not in read and "POSITION" in primitive["attributes"]]
+    if sum(container.size(container.entry("accessors", place), "count") for _, _, _, place in beside) > MAX_VERTICES:
+        raise container.fail(f"more than {MAX_VERTICES} vertices of lines and points: simplify it first")
+    for node, matrix_44, k, place in beside:
+        place_P3 = container.accessor(place).astype(np.float64)
+        nearest_P1 = knn(place_P3 @ matrix_44[:3, :3].T + matrix_44[:3, 3], vertices_V3, 1)[1]
+        blocks.append(Block(node, (k,), matrix_44, nearest_P1[:, 0]))
     return blocks
 
 

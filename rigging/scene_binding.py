@@ -5,6 +5,7 @@ So where M takes a mesh's own space to the world, and joint k stands at F_k at r
 Letters: V vertices of the figure, P vertices of a block, J joints, K influences.
 """
 
+import json
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from rigging.rig import CharacterRig
 GROUP = "Armature"
 _SKIN_KEYS = ("JOINTS_", "WEIGHTS_")
 _ORTHONORMAL = 1e-5
+MAX_COPIES = 64 << 20  # bytes of JSON that meshes entered again may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +122,13 @@ def own_meshes(file: GltfFile, blocks: list[Block]) -> list[Block]:
         if "mesh" in node:
             users.setdefault(node["mesh"], []).append(k)
     rigged = {block.node for block in blocks}
-    for number in sorted(rigged):
-        sharers = users[nodes[number]["mesh"]]
-        if len(sharers) > 1 and not (sharers[0] == number and rigged.issuperset(sharers)):
-            nodes[number]["mesh"] = file.append("meshes", deepcopy(meshes[nodes[number]["mesh"]]))
+    again = [number for number in sorted(rigged)
+             if len(sharers := users[nodes[number]["mesh"]]) > 1 and not (sharers[0] == number and rigged.issuperset(sharers))]
+    size = {number: len(json.dumps(meshes[number])) for number in {nodes[k]["mesh"] for k in again}}
+    if sum(size[nodes[number]["mesh"]] for number in again) > MAX_COPIES:
+        raise file.fail(f"{len(again)} nodes share meshes that say too much to be entered for each: give them meshes of their own")
+    for number in again:
+        nodes[number]["mesh"] = file.append("meshes", deepcopy(meshes[nodes[number]["mesh"]]))
     first = {}
     for block in blocks:
         first.setdefault(block.node, block.matrix_44)
@@ -155,6 +160,8 @@ def add_skin(file: GltfFile, joints: list[int], inverse_J44: np.ndarray, root: i
     inverse_J44 = inverse_J44 + 0.0  # no negative zeros in the file
     inverse_J44[:, 3] = (0, 0, 0, 1)
     columns_J16 = inverse_J44.transpose(0, 2, 1).reshape(-1, 16).astype(np.float32)
+    if not np.isfinite(columns_J16).all():
+        raise file.fail("a mesh is too large or too far away for 32 bits once it hangs on joints: apply its transform and scale it")
     entry = {"inverseBindMatrices": file.accessor(columns_J16, "MAT4"), "joints": list(joints)}
     return file.append("skins", entry if root is None else {"skeleton": root} | entry)
 

@@ -71,6 +71,12 @@ def vrm_extension(scene: RiggedScene, rig: CharacterRig, vertices_V3: np.ndarray
     """
     tree = NodeTree(scene.file)
     bones = human_bones(scene, rig, tree)
+    with scene.file.guard():
+        _stand_as_vrm(scene, rig, vertices_V3, tree, bones["hips"])
+        _extend(scene, bones, meta)
+
+
+def _stand_as_vrm(scene: RiggedScene, rig: CharacterRig, vertices_V3: np.ndarray, tree: NodeTree, hips: int) -> None:
     to_network_33 = scene_to_network(scene, rig, tree)
     t_pose_TJ33 = np.tile(np.eye(3), (1, len(BODY_NAMES), 1, 1))
     rotations = local_rotations(body_nodes(scene, rig), tree, body_turns(scene, rig, tree, t_pose_TJ33))
@@ -82,8 +88,7 @@ def vrm_extension(scene: RiggedScene, rig: CharacterRig, vertices_V3: np.ndarray
             tree.nodes[node]["rotation"] = (matrix_to_quaternion(local_T33[0]) + 0.0).tolist()
     tree = NodeTree(scene.file)
     moved = np.stack([tree.world(node) @ np.linalg.inv(was_44) for node, was_44 in zip(scene.joints, before)])
-    _stand(scene, to_network_33, linear_blend_skinning(rest_V3, rig.skin_VJ, moved), tree.world(bones["hips"])[:3, 3])
-    _extend(scene, bones, meta)
+    _stand(scene, to_network_33, linear_blend_skinning(rest_V3, rig.skin_VJ, moved), tree.world(hips)[:3, 3])
 
 
 def write_vrm(path: str | Path, scene: RiggedScene) -> None:
@@ -157,6 +162,9 @@ def _stand(scene: RiggedScene, to_network_33: np.ndarray, vertices_V3: np.ndarra
     node = {"name": "VRM", "translation": (shift_3 + 0.0).tolist()}
     if not upright:
         node["rotation"] = (matrix_to_quaternion(turn_33) + 0.0).tolist()
+    if not document.get("scenes"):  # then every node is shown
+        below = {child for entry in document["nodes"] for child in entry.get("children", [])}
+        document |= {"scene": 0, "scenes": [{"nodes": [k for k in range(len(document["nodes"])) if k not in below]}]}
     shown = document["scenes"][document.get("scene", 0)]
     stay = [k for k in shown["nodes"] if "skin" in document["nodes"][k] and not document["nodes"][k].get("children")]
     node["children"] = [k for k in shown["nodes"] if k not in stay]

@@ -12,6 +12,8 @@ import numpy as np
 from dataset.sources.gltf_container import Container
 
 MAX_CANDIDATES = 300
+FLAT = 1e-7    # of the longest axis: a matrix that cannot be undone
+AFFINE = 1e-4  # how far from 0, 0, 0, 1 the last row of a matrix may be: what float32 and its products leave
 MAX_NODES, MAX_JOINTS = 250_000, 100_000  # of the scene, and of all its skins; a figure has hundreds
 
 
@@ -76,14 +78,16 @@ class Scene:
             inverse_J44 = self.container.accessor(entry["inverseBindMatrices"], len(joints)).astype(np.float64)
             if inverse_J44.shape[1:] != (4, 4) or len(inverse_J44) < len(joints):
                 raise self.container.fail(f"skin {index} has {len(inverse_J44)} bind matrices for {len(joints)} joints")
+            if not np.abs(inverse_J44[:, 3] - (0, 0, 0, 1)).max() <= AFFINE:
+                raise self.container.fail(f"skin {index} has a bind matrix whose last row is not 0, 0, 0, 1")
         by_depth = sorted(range(len(joints)), key=lambda k: self._depth[joints[k]])
         by_depth = [k for k in by_depth if joints[k] in self._frames] or by_depth
         matrix_44 = most_agreed(np.stack([self._frames.get(joints[k], self.world[joints[k]]) @ inverse_J44[k] for k in by_depth]),
                                 self._spans([joints[k] for k in by_depth]))
-        try:
-            frames_J44 = matrix_44 @ np.linalg.inv(inverse_J44)
-        except np.linalg.LinAlgError:
-            raise self.container.fail(f"skin {index} has a bind matrix that flattens space") from None
+        frames_J44 = np.stack([self._frames.get(joint, self.world[joint]) for joint in joints])
+        size_J3 = np.linalg.svd(np.where(np.isfinite(inverse_J44), inverse_J44, 0)[:, :3, :3], compute_uv=False)
+        told_J = ~(size_J3[:, 2] <= FLAT * size_J3[:, 0])  # a mesh scaled flat says nothing of where the joints stand that carry it
+        frames_J44[told_J] = matrix_44 @ np.linalg.inv(inverse_J44[told_J])
         if not np.isfinite(frames_J44).all():
             raise self.container.fail(f"skin {index} has a bind matrix that is not finite")
         self._skins[index] = (np.array(joints), matrix_44)
@@ -133,7 +137,7 @@ class Scene:
     def nearest(self, value_of: dict[int, int], default: int) -> np.ndarray:
         """For each node of the file: the value of itself or its nearest ancestor in `value_of`; the last entry (index -1)
         and nodes without such an ancestor get `default`."""
-        values = np.full(len(self.container.document["nodes"]) + 1, default)
+        values = np.full(len(self.container.document.get("nodes", [])) + 1, default)
         for node in self.order:
             parent = self.parent[node]
             values[node] = value_of.get(node, default if parent is None else values[parent])
@@ -166,6 +170,8 @@ def local_matrix(container: Container, entry: dict, node: int) -> np.ndarray:
     """4x4 of a node: its matrix (column by column in the file), or translation * rotation * scale (quaternion xyzw)."""
     if "matrix" in entry:
         matrix_44 = np.array(entry["matrix"], dtype=np.float64).reshape(4, 4).T
+        if not np.abs(matrix_44[3] - (0, 0, 0, 1)).max() <= AFFINE and np.isfinite(matrix_44).all():
+            raise container.fail(f"node {node} has a matrix whose last row is not 0, 0, 0, 1")
     else:
         x, y, z, w = (float(value) for value in entry.get("rotation", (0, 0, 0, 1)))
         length = x * x + y * y + z * z + w * w

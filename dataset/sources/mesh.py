@@ -21,6 +21,7 @@ MESHES = (".obj", ".ply", ".stl", ".off")
 POINTS = (".xyz", ".npy")
 UP_OF_SUFFIX = {".obj": "y"}
 MAX_LINE = 1 << 20  # bytes of one line of an OBJ
+MAX_HEADER = 1 << 16  # bytes of a .npy
 
 
 def load_mesh(path: str | Path, up: str = "auto") -> Asset:
@@ -135,8 +136,11 @@ def _xyz(path: Path) -> tuple[np.ndarray, np.ndarray | None, None]:
 def _npy(path: Path) -> tuple[np.ndarray, np.ndarray | None, None]:
     file_size(path)
     with path.open("rb") as file:
-        if file.read(6) != b"\x93NUMPY":  # np.load opens zips and pickles too
-            raise ValueError("it does not begin as .npy files do")
+        head = file.read(12)
+    if head[:6] != b"\x93NUMPY":  # np.load opens zips and pickles too
+        raise ValueError("it does not begin as .npy files do")
+    if head[6:7] > b"\x01" and int.from_bytes(head[8:12], "little") > MAX_HEADER:  # NumPy takes the memory before it reads
+        raise ValueError("its header is too long")
     try:
         return _points(np.load(path, mmap_mode="r", allow_pickle=False))
     except tokenize.TokenError as error:  # NumPy's way with an old header
