@@ -5,11 +5,14 @@
         fbx.forget(0)
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from rigging.fbx import SUFFIX, has_blender, read_fbx
+
+LONGEST = 200  # bytes of a name
 
 
 def also_in_folders() -> tuple[str, ...]:
@@ -39,7 +42,7 @@ class FbxInputs:
             return path
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="transrefiner-")  # 0700: the user's own
-        return read_fbx(path, self._place(place) / f"{path.name}.glb")
+        return read_fbx(path, self._place(place) / f"{_shortened(path.name)}.glb")
 
     def forget(self, place: int) -> None:
         """Remove what was made for this place; nothing where nothing was."""
@@ -48,3 +51,8 @@ class FbxInputs:
 
     def _place(self, place: int) -> Path:
         return Path(self._folder.name) / str(place)
+
+
+def _shortened(name: str) -> str:
+    """The name cut to what leaves room for endings: 255 bytes are the most that a name can have."""
+    return os.fsdecode(os.fsencode(name)[:LONGEST].decode(errors="ignore").encode())
