@@ -90,7 +90,8 @@ def refuse_what_is_no_figure(asset: Asset) -> None:
     points_V3 = np.float64(asset.vertices_V3[seen_vertices(asset.faces_F3, len(asset.vertices_V3))])
     fail = lambda what, fix: AssetError(f"{asset.source}: {what}; {fix}")  # noqa: E731
     if (places := distinct(points_V3)) < FEWEST:
-        raise fail(f"its vertices are in {places} place{'s' * (places != 1)}", f"a figure needs {FEWEST} or more, as many as its body has joints")
+        raise fail(f"its vertices are in {places} place{'s' * (places != 1)}",
+                   f"a figure needs {FEWEST} or more, as many as its body has joints")
     side = float(np.ptp(points_V3, axis=0).max())
     if not SMALLEST <= side <= LARGEST:
         raise fail(f"its longest side measures {side:.3g}", f"scale it to between {SMALLEST:g} and {LARGEST:g}, best to metres")
