@@ -1,5 +1,7 @@
 """Previews: what is where in the picture, and that it is the same picture each time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,11 @@ def test_clay_is_bright_and_grey_and_weights_are_coloured(tmp_path, man):
                                      dict(title="a name\nof two lines with ümläuts")])
 def test_whatever_there_is_to_see(tmp_path, man, changes):
     assert picture(tmp_path / "new" / "p.png", man, **changes).shape[0] == HEIGHT
+
+
+def test_a_vertex_without_a_face_does_not_make_the_figure_small(tmp_path, man):
+    stray = replace(man, vertices_V3=np.concatenate([man.vertices_V3, np.float32([[0, 0, 3000]])]))
+    np.testing.assert_array_equal(picture(tmp_path / "a.png", man), picture(tmp_path / "b.png", stray))
 
 
 def test_same_input_same_bytes(tmp_path, man):

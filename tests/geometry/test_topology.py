@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geometry.topology import checked_faces, components, edges, pieces, proper_faces, welded
+from geometry.topology import checked_faces, components, edges, pieces, proper_faces, seen_vertices, welded
 
 TWO_TRIANGLES = np.array([[0, 1, 2], [2, 1, 3], [5, 6, 7]])
 
@@ -70,3 +70,8 @@ def test_faces_that_name_no_vertex(faces, message):
     with pytest.raises(ValueError, match=message):
         checked_faces(np.array(faces), 3)
     assert checked_faces(None, 3).shape == (0, 3)
+
+
+def test_seen_vertices_are_those_that_a_face_names():
+    assert np.flatnonzero(seen_vertices(TWO_TRIANGLES, 9)).tolist() == [0, 1, 2, 3, 5, 6, 7]
+    assert seen_vertices(None, 3).all() and seen_vertices(np.zeros((0, 3), int), 3).all()

@@ -22,7 +22,7 @@ def test_gets_a_rig_or_a_reason(door, case):
 
 
 def test_a_breach_is_seen():
-    """Reasons without a file's name or a fix, and joints that went elsewhere, do not pass unnoticed."""
+    """Python's own words, reasons without a file's name, and joints that went elsewhere do not pass unnoticed."""
     case = next(case for case in QUICK if case.name == "in millimetres")
     path = odd_meshes.Path("in millimetres.glb")
     assert len(odd_meshes.refused_breaches(case, path, "IndexError: index 3 is out of bounds")) == 3
