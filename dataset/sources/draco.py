@@ -40,17 +40,26 @@ def decode_draco(data: bytes) -> Decoded:
 
 def decode_all(meshes: Sequence[bytes]) -> list[Decoded]:
     """Each of the meshes, as decode_draco, in one process for all. Raises: ValueError when any of them is broken."""
-    size = sum(map(len, meshes))
-    limit = SECONDS + size / BYTES_A_SECOND
-    request = struct.pack("<dQ", limit, len(meshes)) + b"".join(struct.pack("<Q", len(mesh)) + bytes(mesh) for mesh in meshes)
+    request, limit = ask(meshes)
     done = subprocess.run([sys.executable, "-I", "-c", GUARD, __file__, str(PATIENCE * limit)], input=request, capture_output=True)
     if done.returncode == TIMED_OUT:
         raise ValueError(f"not decoded within {limit:.0f} s")
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise ValueError(lines[-1] if lines else "the decoder crashed")
-    found: list[Decoded] = [({}, np.zeros((0, 3), np.uint32)) for _ in meshes]
-    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as arrays:
+    return understand(done.stdout, len(meshes))
+
+
+def ask(meshes: Sequence[bytes]) -> tuple[bytes, float]:
+    """-> what the program below is given for these meshes, and the seconds of processor time that it may take."""
+    limit = SECONDS + sum(map(len, meshes)) / BYTES_A_SECOND
+    return struct.pack("<dQ", limit, len(meshes)) + b"".join(struct.pack("<Q", len(mesh)) + bytes(mesh) for mesh in meshes), limit
+
+
+def understand(reply: bytes, count: int) -> list[Decoded]:
+    """What the program below said of `count` meshes."""
+    found: list[Decoded] = [({}, np.zeros((0, 3), np.uint32)) for _ in range(count)]
+    with np.load(io.BytesIO(reply), allow_pickle=False) as arrays:
         for name in arrays.files:
             place, _, key = name.partition(" ")
             if key == "faces":
@@ -61,8 +70,12 @@ def decode_all(meshes: Sequence[bytes]) -> list[Decoded]:
 
 
 def main() -> None:
-    """stdin: seconds, how many meshes, and of each its length and Draco data; stdout: .npz of "k faces" and "k id" of each attribute."""
-    request = sys.stdin.buffer.read()
+    """stdin: what `ask` says; stdout: what `understand` takes."""
+    sys.stdout.buffer.write(answer(sys.stdin.buffer.read()))
+
+
+def answer(request: bytes) -> bytes:
+    """An .npz of "k faces" and "k id" of each attribute of mesh k. It limits the process for good: never call it in one that lives on."""
     seconds, count = struct.unpack_from("<dQ", request)
     _limit(seconds, min(MEMORY + MEMORY_A_BYTE * len(request), MOST_MEMORY))
     import DracoPy
@@ -79,7 +92,7 @@ def main() -> None:
             sys.exit(f"it decodes to more than {MOST_BYTES >> 30} GiB")
     out = io.BytesIO()
     np.savez(out, **arrays)
-    sys.stdout.buffer.write(out.getvalue())
+    return out.getvalue()
 
 
 def _limit(seconds: float, memory: int) -> None:

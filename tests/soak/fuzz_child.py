@@ -54,6 +54,8 @@ class Watch:
             return None if self._inside(args[0]) else f"outside: {event} {args[0]!r}"
         if event == "subprocess.Popen" and self._may_start(args[1]):
             return None
+        if event == "os.fork" and self.may_start == ("os.fork",):
+            return None
         if event in RUNS_CODE or event.startswith(("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.sendto", "urllib.")):
             return None if _importing() else f"code: {event} {args!r:.200}"
         if event == "exec" and not args[0].co_filename.startswith(OWN_CODE) and not _importing():

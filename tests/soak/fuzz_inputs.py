@@ -26,7 +26,8 @@ class Reader:
     name: its row in the table. suffix: of the file that the input is written to, with the dot. seeds: small valid files, the same bytes
     each time. read: reads one file. refusals: exceptions that count as a clear refusal when their text names the file.
     mutate: (bytes, rng) -> bytes, knows the format. file: the name that the input gets, where the reader insists on one.
-    may_start: first words of the only command lines that it may start (a decoder in a process of its own).
+    may_start: first words of the only command lines that it may start (a decoder in a process of its own), or
+    ("os.fork",) where it may fork itself.
     only_mutate: no blind changes, where the container is ours and what it carries is what is tested.
     """
     name: str
