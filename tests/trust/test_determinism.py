@@ -18,8 +18,7 @@ def test_a_rig_is_the_same_in_other_surroundings(tmp_path):
 
 def test_a_training_is_the_same_with_workers_and_threads(tmp_path, monkeypatch):
     monkeypatch.setattr(determinism, "TRAININGS", TRAININGS[-1:])
-    found = dict(training(tmp_path, 4, "pretrain"))
-    assert found == {"pretrain, 2 workers, two threads": [], "pretrain, another seed differs": []}
+    assert next(training(tmp_path, 4, "pretrain")) == ("pretrain, 2 workers, two threads", [])
 
 
 def test_differences_are_seen():
