@@ -18,6 +18,7 @@ _ADVICE = {errno.ENOSPC: "make room on that disk" + _AGAIN, errno.EDQUOT: "make 
            errno.EPERM: "give this user the right to it (chmod, chown), or name another",
            errno.ENOENT: "it, or a folder above it, is not there or was removed: put it back" + _AGAIN,
            errno.ENOTDIR: "a file stands where a folder is needed: remove it, or name another folder",
+           errno.EEXIST: "a file stands where a folder is needed: remove it, or name another folder",
            errno.EIO: "the disk fails: use another",
            errno.EFBIG: "this disk, or this user's limit (ulimit -f), allows no file of that size: name a folder elsewhere",
            errno.ENAMETOOLONG: "give it a shorter name"}

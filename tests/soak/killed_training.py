@@ -32,11 +32,11 @@ from tests.soak.killing import (Note, begin, contents, counted, end_session, gon
 
 STEPS = 24
 OPTIONS = ["--preset", "tiny", "--joints", "22", "--name", "run", "--resume",
-           *(word for value in (f"optim.steps={STEPS}", "save_every=3", "log_every=1", "validate_every=6", "data.humans=3", "data.val_humans=1",
-                                "data.workers=1") for word in ("--set", value))]
+           *(word for value in (f"optim.steps={STEPS}", "save_every=3", "log_every=1", "validate_every=6", "data.humans=3",
+                                "data.val_humans=1", "data.workers=1") for word in ("--set", value))]
 PHASES = ("data", "step", "validation", "checkpoint", "curves", "state", "end")
 SPEED = "samples_per_s"     # the only figure of a log that is a time
-PATIENCE = 300.0            # seconds that a training may take before it counts as hanging
+PATIENCE = 1500.0           # seconds that a training may take before it counts as hanging
 
 
 def as_training(note: str, change: int, output: str, words: list[str]) -> int:

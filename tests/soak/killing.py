@@ -51,8 +51,9 @@ class Note:
 
 @contextlib.contextmanager
 def watched(under: Path, meet: Callable[[str, str], None]) -> Iterator[None]:
-    """meet(what, path) before each call of this process that changes or syncs a file under a folder: "open" (for writing), "rename"
-    (path: "old -> new"), "remove", "mkdir", "rmdir" and "fsync". An audit hook stays for ever; it is silent outside.
+    """meet(what, path) before each call of this process that changes or syncs a file under a folder: "open" (for writing), then
+    "empty" where that empties it, "rename" (path: "old -> new"), "remove", "mkdir", "rmdir" and "fsync". An audit hook stays for ever; it
+    is silent outside.
     """
     place, on, fsync = os.path.abspath(under), [True], os.fsync
 
@@ -68,6 +69,8 @@ def watched(under: Path, meet: Callable[[str, str], None]) -> Iterator[None]:
             return
         if event == "open" and inside(given[0]) and isinstance(given[2], int) and given[2] & _WRITES:
             meet("open", inside(given[0]))
+            if given[2] & os.O_TRUNC:
+                meet("empty", inside(given[0]))
         elif event == "os.rename" and inside(given[1]):
             meet("rename", f"{inside(given[0])} -> {inside(given[1])}")
         elif event in ("os.remove", "os.mkdir", "os.rmdir") and inside(given[0], given[-1]):
@@ -87,12 +90,15 @@ def watched(under: Path, meet: Callable[[str, str], None]) -> Iterator[None]:
 
 
 def killer_at(count: int, group: bool = False) -> Callable[[str, str], None]:
-    """For watched: SIGKILL this process (or its whole group) before change number `count`, the first being 1."""
+    """For watched: SIGKILL this process (or its whole group) before change number `count`, the first being 1; at "empty" after it."""
     met = [0]
 
-    def meet(*_: str) -> None:
+    def meet(what: str, path: str) -> None:
         met[0] += 1
         if met[0] == count:
+            if what == "empty":
+                Path(path).touch()
+                os.truncate(path, 0)
             os.killpg(0, signal.SIGKILL) if group else os.kill(os.getpid(), signal.SIGKILL)
     return meet
 
@@ -194,26 +200,22 @@ def program() -> str:
 def kill_until(count: int, file: Path, references: Callable[[], tuple], chain: Callable[..., list[dict]], per_chain: int = 5) -> dict:
     """Chains of kills until there were `count` of them. Progress is kept in the file: {"kills", "chains", "breaches"}; returned.
 
-    references(): what unbroken runs leave, made anew when the program was changed meanwhile (a chain of two programs does not count).
-    chain(*references, number, kills): the kills that it made, each {"phase", ...}; raises AssertionError for a broken promise.
+    references(): what unbroken runs leave. Where a chain ends otherwise and the program was changed meanwhile, it does not count, and
+    they are made anew. chain(*references, number, kills): the kills that it made, each {"phase", ...}; raises AssertionError for a
+    broken promise.
     """
     progress = json.loads(file.read_text()) if file.exists() else {"kills": [], "chains": 0, "breaches": []}
-    made_by, made = None, ()
+    made_by, made = program(), references()
     while len(progress["kills"]) < count:
-        if made_by != program():
-            made_by, made = program(), references()
-        fault, kills = None, []
         try:
-            kills = chain(*made, progress["chains"], min(per_chain, count - len(progress["kills"])))
+            progress["kills"] += chain(*made, progress["chains"], min(per_chain, count - len(progress["kills"])))
         except AssertionError as error:
-            fault = f"chain {progress['chains']}: {error}"
-        if made_by != program():
-            print("  the program was changed meanwhile: this chain does not count", flush=True)
-            continue
-        if fault:
-            progress["breaches"].append(fault)
-            print(f"BROKEN: {fault[:2000]}", flush=True)
-        progress["kills"] += kills
+            if made_by != program():
+                print(f"  the program was changed meanwhile: a chain does not count ({str(error)[:300]})", flush=True)
+                made_by, made = program(), references()
+                continue
+            progress["breaches"].append(f"chain {progress['chains']}: {error}")
+            print(f"BROKEN: {progress['breaches'][-1][:2000]}", flush=True)
         progress["chains"] += 1
         file.write_text(json.dumps(progress))
     return progress

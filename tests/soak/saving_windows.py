@@ -1,4 +1,7 @@
-"""The windows of the code that saves: killed before each change of a file, what is there is whole, old or new. Used by the soaks of killing."""
+"""The windows of the code that saves: killed before each change of a file, what is there is whole, old or new.
+
+Used by the soaks of killing and of full disks.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
