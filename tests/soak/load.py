@@ -1,6 +1,6 @@
 """Load: a batch of many files, some of them bad, by one process of the real script: memory, open and temporary files stay flat.
 
-    python -m tests.soak.load                                2,000 files, about 40 minutes of a core; the same command goes on where it stopped
+    python -m tests.soak.load                                2,000 files, some 40 minutes of a core; again: goes on where it stopped
     python -m tests.soak.load --count 200 --keep             smaller; --keep leaves the folder
     python -m tests.soak.load --picture docs/images/load.png draws the memory curve too
 
