@@ -29,8 +29,8 @@ from tests.soak.killing import ROOT
 from tests.soak.ranks_job import Ended, Some, mpirun, pid_of, wait_for
 
 WITHIN = 60.0           # seconds from a fault to the end of all
-PATIENCE = 10           # rank_timeout where a rank is stopped
-STEPS = 12
+PATIENCE = 30           # rank_timeout where a rank is stopped
+STEPS = 8
 TRAIN = ["train_joint_model.py", "--preset", "tiny", "--joints", "22", "--name", "run", "--set", f"optim.steps={STEPS}",
          "--set", "save_every=4", "--set", "log_every=1", "--set", "validate_every=8", "--set", "check_every=2", "--set", "data.humans=3",
          "--set", "data.val_humans=1"]
@@ -150,13 +150,13 @@ def resumed(place: Place, name: str, ranks: int = 2) -> list[str]:
 
 
 def signalled(rank: int, number: signal.Signals, *extra: str) -> Callable[[Place, str], Row]:
-    """A signal to a rank in the midst of training, when six steps are logged."""
+    """A signal to a rank in the midst of training, when five steps are logged."""
     def scenario(place: Place, name: str) -> Row:
         log = place.folder / name / "run" / "log.csv"
 
         def meddle(leader: int) -> None:
             pid = pid_of(rank, leader)
-            wait_for(lambda: log.exists() and len(read_log(log)) >= 6)
+            wait_for(lambda: log.exists() and len(read_log(log)) >= 5)
             os.kill(pid, number)
 
         ended = mpirun(place.folder, [Some(2, place.train(name, *extra))], meddle)
