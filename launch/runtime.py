@@ -25,6 +25,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 import sysconfig
 import threading
@@ -62,6 +63,8 @@ def start_jittor():
         # Having rebuilt its core (another compiler, an update) Jittor ends the process with code 0, and its word about it is silenced
         _start_again()
     os.environ.pop(RESTARTED, None)
+    # Jittor's handler interrupts what the process waits for; where that is Jittor's lock on its cache, it takes a child's end for a fault
+    signal.siginterrupt(signal.SIGCHLD, False)
     jt.flags.use_cuda = int(has_gpu() and bool(jt.has_cuda))
     if jt.flags.use_cuda:
         jt.origin_transpose = jt.fuse_transpose  # the other needs cuTT, and without it moves the last axis on the CPU

@@ -211,7 +211,7 @@ def kill_until(count: int, file: Path, references: Callable[[], tuple], chain: C
             progress["kills"] += chain(*made, progress["chains"], min(per_chain, count - len(progress["kills"])))
         except AssertionError as error:
             if made_by != program():
-                print(f"  the program was changed meanwhile: a chain does not count ({str(error)[:300]})", flush=True)
+                print(f"  the program was changed meanwhile: a chain does not count ({str(error)[-900:]})", flush=True)
                 made_by, made = program(), references()
                 continue
             progress["breaches"].append(f"chain {progress['chains']}: {error}")

@@ -1,7 +1,11 @@
 """Killed at any moment, the quick part: every window of the saving code, torn logs, leftovers. Whole programs: tests/soak/killed_*.py."""
 
+import ctypes
+import fcntl
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +88,19 @@ def test_a_preparation_that_is_under_way_is_not_swept(tmp_path):
     left.mkdir()
     prepare([], tmp_path / "data", "key")
     assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_child_that_ends_does_not_interrupt_the_wait_for_jittors_lock(tmp_path):
+    """A killed worker ended its trainer with a trace of Jittor's, where another process was compiling kernels at that moment."""
+    holding = ("import fcntl, sys, time; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); "
+               "sys.stdin.readline()")
+    holder = subprocess.Popen([sys.executable, "-c", holding, tmp_path / "lock"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    child = subprocess.Popen(["sh", "-c", "sleep 0.3; exit 137"])
+    threading.Timer(0.8, holder.stdin.close).start()
+    with open(tmp_path / "lock") as file:
+        assert ctypes.CDLL(None, use_errno=True).flock(file.fileno(), fcntl.LOCK_EX) == 0, os.strerror(ctypes.get_errno())
+    assert child.wait() == 137 and holder.wait() == 0
 
 
 def test_a_rename_before_the_sync_is_noticed():
