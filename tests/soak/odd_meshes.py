@@ -175,7 +175,8 @@ def write_doc(results: list[Result]) -> None:
 def summary(results: list[Result]) -> str:
     rigged = [r for r in results if r.outcome == "rig"]
     verdicts = ", ".join(f"{sum(r.verdict == v for r in rigged)} {v}" for v in ("pass", "warn", "fail"))
-    return (f"{len(results)} cases: {len(rigged)} rigged ({verdicts}), {len(results) - len(rigged)} refused with a reason, "
+    count = f"{len(results)} of {len(CASES)}" if len(results) < len(CASES) else f"All {len(CASES)}"
+    return (f"{count} cases: {len(rigged)} rigged ({verdicts}), {len(results) - len(rigged)} refused with a reason, "
             f"{sum(bool(r.breaches) for r in results)} breaches; at most {max(r.seconds for r in results):.0f} s and "
             f"{max(r.peak_mib for r in results):,.0f} MiB.")
 

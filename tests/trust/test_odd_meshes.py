@@ -42,7 +42,7 @@ def test_the_table_goes_between_its_markers(tmp_path, monkeypatch):
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert "| a cube | 8 | refused | - |  | 0.1 | 300 | too few \\| places; add some |" in text
-    assert "2 cases: 1 rigged (1 pass, 0 warn, 0 fail), 1 refused with a reason, 0 breaches" in text
+    assert f"2 of {len(CASES)} cases: 1 rigged (1 pass, 0 warn, 0 fail), 1 refused with a reason, 0 breaches" in text
 
 
 def test_shapes_are_what_they_are_called():
