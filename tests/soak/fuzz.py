@@ -70,6 +70,13 @@ class Result:
                 f"worst {1000 * self.worst_s:.0f} ms (input {self.worst_index}), peak {self.peak_mib:.0f} MiB (input {self.peak_index})")
 
 
+def markdown(result: Result) -> str:
+    """Its row in docs/trust.md."""
+    figures = (result.count, result.read, result.refused, result.crashed + result.unclear, result.hung, f"{1000 * result.worst_s:.0f}",
+               f"{result.peak_mib:.0f}", result.memory, result.outside, result.code)
+    return f"| {result.reader} | " + " | ".join(f"{n:,}" if isinstance(n, int) else n for n in figures) + " |"
+
+
 def fuzz(reader: Reader, count: int, seed: int = 0, first: int = 0, folder: str | Path = "output/soak/fuzz",
          tables: Sequence[str] = TABLES, limit_s: float = SECONDS) -> Result:
     """Read the inputs first .. first + count - 1 in a child process that is replaced when it dies.
@@ -160,6 +167,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=ROOT / "output" / "soak" / "fuzz", help="progress and offending inputs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument("--markdown", action="store_true", help="read nothing; print the rows of docs/trust.md from the progress so far")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of processor time for one input (default: %(default)s)")
     parser.add_argument("--only", type=int, metavar="INDEX", help="make this one input of the one reader, and write it to --save")
     parser.add_argument("--save", type=Path, metavar="FILE")
@@ -174,6 +182,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.save is None or len(chosen) != 1:
             parser.error("--only needs one --reader and --save")
         replace_file(args.save, hostile(chosen[0], chosen[0].seeds(), args.seed, args.only))
+        return 0
+    if args.markdown:
+        for reader in chosen:
+            print(markdown(run(reader, 0, args.seed, args.folder)))
         return 0
     results = []
     for reader in chosen:
