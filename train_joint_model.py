@@ -247,7 +247,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         fit(session)
     except (NonFinite, RankTrouble) as error:
-        return fail("train_joint_model", error, 1, concerned=getattr(error, "mine", True))
+        return fail("train_joint_model", error, 1, concerned=error.mine)
     except OSError as error:
         return fail("train_joint_model", f"{explain(error)}. What was saved before stands: add --resume to go on from it")
     finally:

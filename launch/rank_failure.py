@@ -1,7 +1,7 @@
 """One rank of many fails: one message that names it and the cause, and the end of all. The standard library only.
 
 mpirun ends all ranks as soon as one ends with a code other than 0. What is left to do is to speak first, and once: what fails on one
-rank mostly fails on all, so rank r waits r seconds before it speaks, and is ended meanwhile where a lower rank had something to say.
+rank mostly fails on all, so rank r waits r turns before it speaks, and is ended meanwhile where a lower rank had something to say.
 """
 
 import os
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 KEPT = "TRANSREFINER_RANKS"   # rank, size and job, after mpirun's own variables were taken away (launch/ranks.py)
-TURN = 1.0                    # seconds between the ranks' turns to speak
+TURN = 2.0                    # seconds between the ranks' turns to speak: longer than mpirun takes to end a rank on a busy machine
 LAST_TURN = 10
 
 

@@ -26,7 +26,11 @@ CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.S
 
 
 class RankTrouble(RuntimeError):
-    """Ranks cannot go on together; the message names them. Raised on every rank that can still tell."""
+    """Ranks cannot go on together; the message names them. mine: it is this rank's to tell, where all know the same."""
+
+    def __init__(self, message: str, mine: bool = True):
+        super().__init__(message)
+        self.mine = mine
 
 
 def guard(program: str) -> None:
@@ -132,7 +136,8 @@ def compare(fingerprint: int, when: str) -> None:
     if differing:
         values = ", ".join(f"rank {rank}: {value:08x}" for rank, value in list(enumerate(all_of_them))[:16])
         raise RankTrouble(f"{when}: parameters of {named(differing)} differ from those of the others ({values}). A fault of the machine, "
-                          "or another version of the program there; all ranks end, and --resume goes on from the last state")
+                          "or another version of the program there; all ranks end, and --resume goes on from the last state",
+                          mine=jt.rank == 0)
 
 
 def odd_ones(values: Sequence[int]) -> list[int]:

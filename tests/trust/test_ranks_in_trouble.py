@@ -46,7 +46,7 @@ def test_ranks_speak_in_turn(monkeypatch, capsys, rank, concerned, turn):
     waited = []
     monkeypatch.setattr(rank_failure.time, "sleep", waited.append)
     monkeypatch.setenv(KEPT, f"{rank} 99 job")
-    assert fail("program", "no such file", 2, concerned) == 2 and waited == [turn]
+    assert fail("program", "no such file", 2, concerned) == 2 and waited == [turn * rank_failure.TURN]
     assert capsys.readouterr().err.startswith(f"program: rank {rank} of 99 on ")
 
 
