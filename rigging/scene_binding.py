@@ -19,7 +19,6 @@ from rigging.rig import CharacterRig
 GROUP = "Armature"
 _SKIN_KEYS = ("JOINTS_", "WEIGHTS_")
 _ORTHONORMAL = 1e-5
-FARTHEST = 1e15        # of a bind matrix's numbers; beyond, what 32 bits leave of their differences stands elsewhere
 MAX_COPIES = 64 << 20  # bytes of JSON that meshes entered again may take
 
 
@@ -161,8 +160,8 @@ def add_skin(file: GltfFile, joints: list[int], inverse_J44: np.ndarray, root: i
     inverse_J44 = inverse_J44 + 0.0  # no negative zeros in the file
     inverse_J44[:, 3] = (0, 0, 0, 1)
     columns_J16 = inverse_J44.transpose(0, 2, 1).reshape(-1, 16).astype(np.float32)
-    if not np.abs(columns_J16).max() < FARTHEST:  # NaN too
-        raise file.fail("a mesh is too large or too far away for 32 bits once it hangs on joints: apply its transform and scale it")
+    if not np.isfinite(columns_J16).all():
+        raise file.fail("a mesh is too large or too far away for 32 bits once it hangs on joints: apply its transform")
     entry = {"inverseBindMatrices": file.accessor(columns_J16, "MAT4"), "joints": list(joints)}
     return file.append("skins", entry if root is None else {"skeleton": root} | entry)
 

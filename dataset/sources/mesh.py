@@ -1,6 +1,7 @@
 """Meshes and point clouds without a rig: OBJ, PLY, STL, OFF, XYZ and NPY. Vertices stay in the file's order.
 
-All is read by our own code, which keeps every vertex in its place and asks what a file claims before taking memory. STL stores no shared vertices; its equal corners are merged, the first keeping its place, or no surface would hang together.
+All is read by our own code, which keeps every vertex in its place and asks what a file claims before taking memory.
+STL stores no shared vertices; its equal corners are merged, the first keeping its place, or no surface would hang together.
 """
 
 import tokenize

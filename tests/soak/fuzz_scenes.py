@@ -42,7 +42,8 @@ ODDITIES = (*scenes.ODDITIES, 3, 4, 5, 6, 5120, 5123, 5125, 5126, 2 ** 31, 2 ** 
             "../x.bin", "data:;base64,AAAA", "\n\x1b[2J\ud800", [1, 2, 3], [0] * 16, [1e39] * 3, {"a": {"b": {}}}, "x" * 5000)
 KEYS = {"skin": 0, "mesh": 0, "children": [0, 1], "matrix": [0] * 16, "scale": [0, 0, 0], "rotation": [0, 0, 0, 0],
         "translation": [1e30, 0, 0], "weights": [1], "byteOffset": 4, "byteStride": 4, "normalized": True, "mode": 5, "indices": 0,
-        "targets": [{"POSITION": 0}], "sparse": {"count": 1, "indices": {"bufferView": 0, "componentType": 5121}, "values": {"bufferView": 0}},
+        "targets": [{"POSITION": 0}], "sparse": {"count": 1, "indices": {"bufferView": 0, "componentType": 5121},
+            "values": {"bufferView": 0}},
         "uri": "beside.bin", "extensions": {}, "extras": None, "inverseBindMatrices": 0, "skeleton": 0, "scene": 0, "nodes": [0, 1],
         "JOINTS_0": 0, "WEIGHTS_0": 0, "JOINTS_1": 0, "WEIGHTS_1": 0, "NORMAL": 0, "POSITION": 0, "count": 3, "bufferView": 0}
 VRM_BONES = [DIALECTS["vrm"][name] for name in skeleton(22).names]

@@ -66,7 +66,8 @@ def glb(*chunks: tuple[bytes, bytes], length: int | None = None) -> bytes:
     (glb((b"JSON", b"[" * 100_000)), "JSON cannot be read"), (glb((b"JSON", b'{"a":' * 100_000)), "JSON cannot be read"),
     (glb((b"JSON", b"{}"), length=2 ** 32 - 1), "header says 4294967295 bytes"), (glb((b"JSON", b"{}"), length=0), "not JSON"),
     (struct.pack("<4sII", b"glTF", 2, 28) + struct.pack("<I4s", 2 ** 31, b"JSON") + bytes(8), "chunk of 2147483648 bytes"),
-    (b'{"a": [' + b"0," * 6_000_000 + b"0]}", "more than 5000000 values"), (b'{"asset": {"version": "2.0"}, "a": ' + b"9" * 5000 + b"}", "cannot be read"),
+    (b'{"a": [' + b"0," * 6_000_000 + b"0]}", "more than 5000000 values"),
+    (b'{"asset": {"version": "2.0"}, "a": ' + b"9" * 5000 + b"}", "cannot be read"),
     (b'{"asset": {"version": "2.0"}, "scene": 1e999}', "no mesh"), (b'{"asset": {"version": "\\ud800"}}', "version")])
 def test_containers(tmp_path, data, message):
     (tmp_path / "bad.glb").write_bytes(data)
@@ -113,10 +114,14 @@ def test_names_cannot_speak_to_the_terminal(tmp_path, suffix):
 
 @pytest.mark.parametrize("uri, message", [
     ("..%2fsecret.bin", "outside"), ("sub/../../secret.bin", "outside"), ("%2fetc%2fhostname", "outside"), ("ring.bin", "cannot be read"),
-    ("..%252fsecret.bin", "hidden"), ("sub%252fsecret.bin", "missing"), ("~/secret.bin", "missing"), ("..\\secret.bin", "hidden|missing"), (".hidden", "hidden"),
-    ("sub/.hidden/a.bin", "hidden"), ("a%00.bin", "cannot be read"), ("a" * 300, "cannot be read|missing"), ("t.gltf/x", "cannot be read|missing"),
-    ("HTTPS://example.org/a", "nothing is fetched"), ("ftp://a/b", "nothing is fetched"), ("//host/share", "nothing is fetched"), (".", "missing"),
-    ("", "missing"), ("pipe.bin", "missing"), ("zero.bin", "outside"), ("hole.bin", "more than"), (5, "broken"), ("data:;base64,é", "base64"),
+    ("..%252fsecret.bin", "hidden"), ("sub%252fsecret.bin", "missing"), ("~/secret.bin", "missing"), ("..\\secret.bin", "hidden|missing"),
+    (".hidden", "hidden"),
+    ("sub/.hidden/a.bin", "hidden"), ("a%00.bin", "cannot be read"), ("a" * 300, "cannot be read|missing"),
+    ("t.gltf/x", "cannot be read|missing"),
+    ("HTTPS://example.org/a", "nothing is fetched"), ("ftp://a/b", "nothing is fetched"), ("//host/share", "nothing is fetched"),
+    (".", "missing"),
+    ("", "missing"), ("pipe.bin", "missing"), ("zero.bin", "outside"), ("hole.bin", "more than"), (5, "broken"),
+    ("data:;base64,é", "base64"),
     ("data:;base64,AAAA", "has 3"), ("data:application/gzip,x", "not base64"), ("javascript:alert(1)", "missing")])
 def test_buffers_come_from_the_folder_alone(tmp_path, uri, message):
     folder = tmp_path / "in"
@@ -146,7 +151,8 @@ def test_views_lie(tmp_path, key, value):
     ({"count": 10 ** 10}, "more than 5000000 vertices"), ({"count": 4_000_000}, "no bytes for them"), ({"count": 1.5}, "count is 1.5"),
     ({"count": True}, "count is True"), ({"type": "MAT4"}, "POSITION has shape"), ({"type": ["VEC3"]}, "broken"),
     ({"sparse": {"count": 10 ** 10, "indices": {"bufferView": 0, "componentType": 5123}, "values": {"bufferView": 0}}}, "sparse part"),
-    ({"sparse": {"count": 3, "indices": {"bufferView": 0, "componentType": 5125, "byteOffset": 12}, "values": {"bufferView": 0}}}, "sparse index"),
+    ({"sparse": {"count": 3, "indices": {"bufferView": 0, "componentType": 5125, "byteOffset": 12}, "values": {"bufferView": 0}}},
+    "sparse index"),
     ({"sparse": {"count": 3, "indices": {"bufferView": 0, "componentType": 5126}, "values": {"bufferView": 0}}}, "sparse part"),
     ({"sparse": {"count": -1}}, "count is -1"), ({"sparse": []}, "broken")])
 def test_zeros_that_cost_nothing_to_claim(tmp_path, change, message):
@@ -157,8 +163,10 @@ def test_zeros_that_cost_nothing_to_claim(tmp_path, change, message):
 
 def test_ten_thousand_sets_of_joints(tmp_path):
     document, binary = figure()
-    document["accessors"] += [{"componentType": 5121, "type": "VEC4", "count": 1_000_000}, {"componentType": 5126, "type": "VEC3", "count": 1_000_000}]
-    document["meshes"][0]["primitives"][0]["attributes"] = {"POSITION": 5} | {f"{word}_{k}": 4 for k in range(10_000) for word in ("JOINTS", "WEIGHTS")}
+    document["accessors"] += [{"componentType": 5121, "type": "VEC4", "count": 1_000_000},
+        {"componentType": 5126, "type": "VEC3", "count": 1_000_000}]
+    document["meshes"][0]["primitives"][0]["attributes"] = {"POSITION": 5} | {
+        f"{word}_{k}": 4 for k in range(10_000) for word in ("JOINTS", "WEIGHTS")}
     refused(save(tmp_path / "bad.glb", document, binary), "influences of joints")
 
 
@@ -186,12 +194,14 @@ def test_compressed_views_that_overlap(tmp_path, extension):
     document["bufferViews"] = [{"buffer": 0, "byteOffset": k % 50, "byteLength": 3900} for k in range(100)]
     packed = [{"POSITION": k} for k in range(100)]
     if extension.startswith("EXT"):
-        document["bufferViews"] = [view | {"extensions": {extension: view | {"count": 20_000, "byteStride": 12, "mode": "ATTRIBUTES", "byteOffset": 0,
+        document["bufferViews"] = [view | {"extensions": {extension: view | {"count": 20_000, "byteStride": 12, "mode": "ATTRIBUTES",
+            "byteOffset": 0,
                                                                             "byteLength": 3900 + k}}}
                                    for k, view in enumerate(document["bufferViews"])]
         primitives = [{"attributes": attributes} for attributes in packed]
     else:
-        primitives = [{"attributes": {"POSITION": 0}, "extensions": {extension: {"bufferView": k, "attributes": {"POSITION": 0}}}} for k in range(100)]
+        primitives = [{"attributes": {"POSITION": 0}, "extensions": {extension: {"bufferView": k,
+            "attributes": {"POSITION": 0}}}} for k in range(100)]
     document["accessors"] = [{"bufferView": k, "componentType": 5126, "count": 3, "type": "VEC3"} for k in range(100)]
     document["meshes"] = [{"primitives": primitives}]
     refused(save(tmp_path / "bad.glb", document, binary), "overlap|ends too early")
@@ -220,14 +230,18 @@ def test_a_mesh_on_each_node_of_a_deep_chain(tmp_path):
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda d: d["nodes"].extend([{"mesh": 0}] * 30_000) or d["scenes"][0].update(nodes=list(range(30_000))), "more than 20000 meshes|reached"),
+    (lambda d: d["nodes"].extend([{"mesh": 0}] * 30_000) or d["scenes"][0].update(nodes=list(range(30_000))),
+    "more than 20000 meshes|reached"),
     (lambda d: d["meshes"][0].update(primitives=d["meshes"][0]["primitives"] * 30_000), "more than 20000 meshes"),
     (lambda d: d["meshes"][0].update(primitives=[{"mode": 1, "attributes": {}}] * 30_000), "more than 20000 meshes"),
     (lambda d: d["skins"][0].update(joints=[2, 3] * 60_000), "more than 100000 joints"),
-    (lambda d: d["skins"][0].update(joints=[True] * 22), "joints outside the scene"), (lambda d: d["skins"][0].update(joints=[2.0] * 22), "joints outside"),
+    (lambda d: d["skins"][0].update(joints=[True] * 22), "joints outside the scene"),
+    (lambda d: d["skins"][0].update(joints=[2.0] * 22), "joints outside"),
     (lambda d: d["skins"][0].update(joints="abc"), "joints outside"), (lambda d: d["scenes"][0].update(nodes=[-1]), r"nodes\[-1\]"),
-    (lambda d: d.update(scene=5), r"scenes\[5\]"), (lambda d: d.update(scene=-1), r"scenes\[-1\]"), (lambda d: d.update(nodes=[3]), "must be an object"),
-    (lambda d: d["nodes"][1].update(matrix=[float("nan")] * 16), "not finite"), (lambda d: d["nodes"][0].update(matrix=[1e300] * 16), "last row"),
+    (lambda d: d.update(scene=5), r"scenes\[5\]"), (lambda d: d.update(scene=-1), r"scenes\[-1\]"),
+    (lambda d: d.update(nodes=[3]), "must be an object"),
+    (lambda d: d["nodes"][1].update(matrix=[float("nan")] * 16), "not finite"),
+    (lambda d: d["nodes"][0].update(matrix=[1e300] * 16), "last row"),
     (lambda d: (d["nodes"][0].update(scale=[1e300] * 3), d["nodes"][1].update(scale=[1e300] * 3)), "not finite"),
     (lambda d: d["nodes"][0].update(scale=[1e300] * 3) or d["nodes"][1].pop("skin"), "infinity"),
     (lambda d: d["nodes"][0].update(rotation=[1e200] * 4), "not finite"), (lambda d: d["nodes"][0].update(scale=[10 ** 400] * 3), "broken"),
@@ -294,10 +308,13 @@ class Harm:
 
 
 @pytest.mark.parametrize("name, data, message", [
-    ("a.obj", b"v 0 0 0\nf 1 1 " + b"9" * 30, "line 2 is no OBJ f line"), ("a.obj", b"v 0 0 0\nf 1 1 " + b"9" * 5000, "line 2 is no OBJ f line"),
-    ("a.obj", b"v 0 0 0\nf 1 1 -9", "faces point"), ("a.obj", b"v 1e400 0 0\nf 1 1 1", "infinity"), ("a.obj", b"v 0 0 0\nf 1 1 4294967297", "faces point"),
+    ("a.obj", b"v 0 0 0\nf 1 1 " + b"9" * 30, "line 2 is no OBJ f line"),
+    ("a.obj", b"v 0 0 0\nf 1 1 " + b"9" * 5000, "line 2 is no OBJ f line"),
+    ("a.obj", b"v 0 0 0\nf 1 1 -9", "faces point"), ("a.obj", b"v 1e400 0 0\nf 1 1 1", "infinity"),
+    ("a.obj", b"v 0 0 0\nf 1 1 4294967297", "faces point"),
     ("a.obj", b"v 0 0 0\nf " + b"1 " * 2_000_000, "more than 1048576 bytes"), ("a.obj", b"v \xff 0 0", "line 1 is no OBJ v line"),
-    ("a.obj", b"\n" * 100 + b"x" * 3_000_000, "line 101 has more"), ("a.xyz", b"1e400 0 0\n", "infinity"), ("a.xyz", b"1 2 3\n1 2\n", "not a readable .xyz"),
+    ("a.obj", b"\n" * 100 + b"x" * 3_000_000, "line 101 has more"), ("a.xyz", b"1e400 0 0\n", "infinity"),
+    ("a.xyz", b"1 2 3\n1 2\n", "not a readable .xyz"),
     ("a.xyz", b"1 " * 1_000_000, r"shape \(1, 1000000\)"), ("a.xyz", b"", "points need"), ("a.xyz", b"\xff\xfe", "not a readable .xyz"),
     ("a.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 3)}"), "not a readable .npy"),
     ("a.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-3, 3)}", bytes(36)), "a.npy"),
@@ -306,8 +323,10 @@ class Harm:
     ("a.npy", b"\x93NUMPY\x03\x00\xff\xff\xff\xff", "not a readable .npy"), ("a.npy", pickle.dumps(Harm()), "does not begin"),
     ("a.npy", npy("{'descr': '|O', 'fortran_order': False, 'shape': (3, 3)}", pickle.dumps(Harm())), "not a readable .npy"),
     ("a.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3)}", np.array([np.nan, 0, 0], "<f4").tobytes()), "NaN"),
-    ("a.stl", bytes(80) + struct.pack("<I12fH", 1, *[np.nan] * 12, 0), "NaN"), ("a.off", b"OFF\n3 1 0\n0 0 0\n0 0 0\n0 0 1e999\n3 0 1 2", "infinity"),
-    ("a.ply", b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\nnan 0 0\n", "NaN")])
+    ("a.stl", bytes(80) + struct.pack("<I12fH", 1, *[np.nan] * 12, 0), "NaN"),
+    ("a.off", b"OFF\n3 1 0\n0 0 0\n0 0 0\n0 0 1e999\n3 0 1 2", "infinity"),
+    ("a.ply", b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nend_header\nnan 0 0\n",
+    "NaN")])
 def test_meshes(tmp_path, monkeypatch, name, data, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(data)

@@ -122,7 +122,8 @@ def test_a_small_file_cannot_take_much_memory(tmp_path, change, message):
     (b"", "JSON cannot be read"), (b"glTF\x02\0\0\0", "header alone"), (b"glTF" + struct.pack("<II", 1, 20) + bytes(8), "GLB version 1"),
     (b"glTF" + struct.pack("<II", 2, 999) + bytes(8), "header says 999"), (b"[1]", "not an object"), (b"[" * 100_000, "cannot be read"),
     (b"glTF" + struct.pack("<III4s", 2, 20, 4000, b"JSON"), "runs past the end"),
-    (b"glTF" + struct.pack("<III4s", 2, 20, 0, b"BIN\0"), "first chunk"), (b"\xff\xfe\x00", "cannot be read"), (b'{"asset": 3}', "version missing")])
+    (b"glTF" + struct.pack("<III4s", 2, 20, 0, b"BIN\0"), "first chunk"), (b"\xff\xfe\x00", "cannot be read"),
+    (b'{"asset": 3}', "version missing")])
 def test_refuses_what_is_no_gltf(tmp_path, data, message):
     (tmp_path / "x.glb").write_bytes(data)
     with pytest.raises(AssetError, match=f"x.glb: .*{message}"):

@@ -74,7 +74,8 @@ HEADER = "ply\nformat binary_little_endian 1.0\nelement vertex {}\nproperty floa
 
 
 @pytest.mark.parametrize("data, message", [
-    (HEADER.format(10 ** 12) + "end_header\n", "claims 1000000000000 of 'vertex'"), (HEADER.format("-1") + "end_header\n", "element vertex -1"),
+    (HEADER.format(10 ** 12) + "end_header\n", "claims 1000000000000 of 'vertex'"),
+    (HEADER.format("-1") + "end_header\n", "element vertex -1"),
     (HEADER.format("1e3") + "end_header\n", "element vertex 1e3"), (HEADER.format(4_000_000) + "end_header\n", "cut short"),
     (HEADER.format(0) + "element face 30000000\nproperty list uchar int vertex_indices\nend_header\n", "cut short"),
     (HEADER.format(0) + "element face 1\nproperty list int int vertex_indices\nend_header\n\xff\xff\xff\xff", "length below 0"),
@@ -82,8 +83,10 @@ HEADER = "ply\nformat binary_little_endian 1.0\nelement vertex {}\nproperty floa
     (HEADER.format(0) + "element face 1\nproperty list float int vertex_indices\nend_header\n\0\0\xc0\x7f", "whole numbers"),
     (HEADER.format(0) + "property string name\nend_header\n", "property string name"), ("ply\nend_header\n", "names no format"),
     (HEADER.format(0), "no PLY header"), ("ply\nformat ascii 1.0\nelement face 0\nend_header\n", "no vertices"),
-    (text().decode().replace(" 9\n", " x\n", 1), "word that is no number"), (text().decode().replace("7 3 0 1 2", "7 3 0 1.5 2"), "whole numbers"),
-    (text().decode().replace("7 3 0 1 2", "7 nan 0 1 2"), "whole numbers"), (text().decode().replace("7 3 0 1 2", "7 1e18 0 1 2"), "whole|cut|past")])
+    (text().decode().replace(" 9\n", " x\n", 1), "word that is no number"),
+    (text().decode().replace("7 3 0 1 2", "7 3 0 1.5 2"), "whole numbers"),
+    (text().decode().replace("7 3 0 1 2", "7 nan 0 1 2"), "whole numbers"),
+    (text().decode().replace("7 3 0 1 2", "7 1e18 0 1 2"), "whole|cut|past")])
 def test_refuses_before_taking_memory(data, message):
     tracemalloc.start()
     try:

@@ -46,9 +46,11 @@ def test_off_by_hand():
 
 
 @pytest.mark.parametrize("data, message", [
-    (b"", "does not begin"), (b"OFF", "does not begin"), (b"OFF BINARY\n\0", "does not begin"), (b"OFF\n", "how many"), (b"OFF\n-1 2 0", "how many"),
+    (b"", "does not begin"), (b"OFF", "does not begin"), (b"OFF BINARY\n\0", "does not begin"), (b"OFF\n", "how many"),
+    (b"OFF\n-1 2 0", "how many"),
     (b"OFF\n1000000000000 0 0\n", "claims 1000000000000"), (b"OFF\n3 1 0\n0 0 0\n", "cut short"), (b"OFF\n1 0 0\n0 0\n", "three numbers"),
-    (b"OFF\n2 0 0\n0 0 0\n0 0 x\n", "three numbers"), (b"OFF\n1 1 0\n0 0 0\n3 0 0\n", "fewer corners"), (b"OFF\n1 1 0\n0 0 0\nx\n", "fewer corners"),
+    (b"OFF\n2 0 0\n0 0 0\n0 0 x\n", "three numbers"), (b"OFF\n1 1 0\n0 0 0\n3 0 0\n", "fewer corners"),
+    (b"OFF\n1 1 0\n0 0 0\nx\n", "fewer corners"),
     (b"OFF\n1 1 0\n0 0 0\n1e300 0 0\n", "whole numbers"), (b"OFF\n1 1 0\n0 0 0\n3 0 nan 0\n", "whole numbers")])
 def test_off_refuses(data, message):
     with pytest.raises(ValueError, match=message):

@@ -1,0 +1,52 @@
+"""The quick part of fuzzing scenes and meshes: a few inputs of each reader, and what the long run found.
+
+The slow part: python -m tests.soak.fuzz --tables tests.soak.fuzz_scenes
+"""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from dataset.sources.files import load_asset
+from tests.soak.fuzz_inputs import hostile
+from tests.soak.fuzz_scenes import READERS, glb_seeds, mutate_glb, unpack
+from tests.trust.test_fuzz_tables import verdict
+
+FOUND = sorted((Path(__file__).parent / "hostile" / "scenes").iterdir())
+READERS_BY_NAME = {reader.name: reader for reader in READERS}
+SLOW = {"glb draco": 2,
+    "draco data": 0}  # a process for each; a forked one may die by a signal, for which Jittor, loaded here, would end us
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_seeds_are_read_and_changed_files_read_or_refused(reader, tmp_path):
+    seeds, path = reader.seeds(), tmp_path / reader.file_name
+    for data in seeds[:len(seeds) if SLOW.get(reader.name, 40) else 0]:
+        path.write_bytes(data)
+        reader.read(path)
+    for index in range(SLOW.get(reader.name, 40)):
+        path.write_bytes(hostile(reader, seeds, 7, index))
+        assert verdict(reader, path) is None, index
+
+
+@pytest.mark.parametrize("kept", FOUND, ids=lambda path: path.name)
+def test_what_was_found_stays_mended(kept, tmp_path):
+    reader = READERS_BY_NAME[kept.name.partition("__")[0].replace("-", " ")]
+    path = tmp_path / reader.file_name
+    path.write_bytes(kept.read_bytes())
+    assert verdict(reader, path) is None
+
+
+def test_changes_reach_behind_the_container(tmp_path):
+    """A changed GLB has right lengths; one in three at least is a figure all the same or is refused for what its scene says."""
+    rng, deep = random.Random(0), 0
+    for _ in range(120):
+        (tmp_path / "a.glb").write_bytes(mutate_glb(rng.choice(glb_seeds()[:2]), rng))
+        unpack((tmp_path / "a.glb").read_bytes())
+        try:
+            load_asset(tmp_path / "a.glb")
+            deep += 1
+        except ValueError as error:
+            assert "cut short" not in str(error) and "JSON cannot be read" not in str(error)
+    assert deep > 12
