@@ -5,8 +5,9 @@
     python -m tests.soak.full_disk --windows        only the saving code, at every amount of room, seconds
 
 It runs in a mount namespace of its own (`unshare -Urm`, Linux, no rights needed), with small tmpfs disks that are filled, enlarged and
-made read-only; where the system allows no such namespace it says so and tests nothing. Root sees no permissions: what must be forbidden
+made read-only. Where the system allows no such namespace it says so and tests nothing. Root sees no permissions: what must be forbidden
 is run without capabilities (`setpriv`). Files that vanish at a certain moment are removed by an audit hook when the program opens them.
+--work remembers which scenarios were kept: the same command again goes on with the others.
 Checked each time: exit code 2 (of a batch: of a bad input too), one line that names the file and says what to do, no traceback; what
 was saved or finished before is whole and untouched; nothing unfinished lies about; and once there is room, --resume or the same command
 ends with the bits of an undisturbed run. Exit code 1 when a promise is broken, 3 when nothing could be tested.
@@ -86,16 +87,19 @@ def all_windows(place: Path, step: int) -> list[str]:
 
 
 def soak(work: Path, kinds: list[str], only: str | None) -> list[str]:
-    """Every scenario of the kinds. Returns what is broken."""
-    broken = []
+    """Every scenario of the kinds that was not kept before, by work/kept.txt. Returns what is broken."""
+    broken, kept = [], work / "kept.txt"
+    before = kept.read_text().splitlines() if kept.exists() else []
     for kind in kinds:
         scenarios = {"training": Training, "prediction": Prediction}[kind](work / kind).scenarios()
         for name, scenario in scenarios.items():
-            if only and only not in name:
+            if only and only not in name or f"{kind}, {name}" in before:
                 continue
             try:
                 scenario()
                 print(f"{kind}, {name}: kept", flush=True)
+                with open(kept, "a") as file:
+                    file.write(f"{kind}, {name}\n")
             except AssertionError as error:
                 broken.append(f"{kind}, {name}: {error}")
                 print(f"BROKEN: {broken[-1][:2500]}", flush=True)
@@ -120,7 +124,8 @@ def main(argv: list[str] | None = None) -> int:
     if not args.windows:
         broken += soak(args.work.absolute(), [args.only] if args.only else ["training", "prediction"], args.scenario)
     print("\n".join([*(f"BROKEN: {fault[:400]}" for fault in broken[:20]), f"{len(broken)} breaches"]))
-    shutil.rmtree(args.work, ignore_errors=True)
+    if not broken:
+        shutil.rmtree(args.work, ignore_errors=True)
     return int(bool(broken))
 
 
