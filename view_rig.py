@@ -3,12 +3,11 @@
     python view_rig.py --input predict_joint/my-run/other/hero/rigged.glb
     python view_rig.py --input predict_joint/my-run --animate walk.bvh bank.npz:01_01 --port 9000
 
-Prints the page's address, which only this machine can open, and serves until Ctrl-C. docs/viewer.md says what is on it.
+Prints the page's address, which only this machine can open, and serves until Ctrl-C or SIGTERM. docs/viewer.md says what is on it.
 Exit code: 0 after Ctrl-C, 2 when the command is wrong.
 """
 
 import argparse
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from dataset.asset import Asset
 from launch.door import positive
+from launch.ending import on_end
 from launch.runtime import SetupError, start_jittor
 from viewer.library import Library, named_clip
 from viewer.server import PORTS, ViewServer
@@ -59,11 +59,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def serve(server: ViewServer, uploads: Uploads) -> int:
-    """Until Ctrl-C. The page is served by threads; rigging is this one's, since Jittor belongs to the thread that started it."""
+    """Until Ctrl-C or SIGTERM, which leave no temporary file. The page is served by threads; rigging is this one's, since Jittor belongs
+    to the thread that started it."""
     threading.Thread(target=server.serve_forever, name="page", daemon=True).start()
     print(f"Open {server.address} in a browser of this machine. Ctrl-C ends.", flush=True)
     try:
         start_network()     # now, while the page is being looked at, and not when the first mesh is dropped
+        on_end(lambda _: KeyboardInterrupt())   # Jittor ends a process at once, with a line of its own
         while True:
             uploads.work()
     except KeyboardInterrupt:
@@ -78,7 +80,6 @@ def start_network() -> None:
     """Jittor, or a word on the terminal about what is missing; the page shows rigs without it. It may start this program again."""
     try:
         start_jittor()
-        signal.signal(signal.SIGINT, signal.default_int_handler)    # Jittor ends a process at once, with a line of its own
     except SetupError as error:
         print(f"view_rig: no mesh can be rigged: {error}", file=sys.stderr)
 

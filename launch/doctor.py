@@ -73,6 +73,8 @@ def main() -> int:
         print("%18s -> install Python 3.11 or 3.12, then: bash launch/setup.sh" % "")
         return 1
     from launch.doctor_checks import CHECKS
+    from launch.ending import on_end
+    on_end(lambda number: SystemExit(128 + number))     # what a check has put into the temporary folder goes
     return examine(Place.here(), CHECKS, lambda text: print(text, flush=True))
 
 

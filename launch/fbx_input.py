@@ -7,9 +7,12 @@
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
+from launch.ending import on_end
 from rigging.fbx import SUFFIX, has_blender, read_fbx
 
 LONGEST = 200  # bytes of a name
@@ -21,17 +24,23 @@ def also_in_folders() -> tuple[str, ...]:
 
 
 class FbxInputs:
-    """The temporary folder of one batch. It appears with the first FBX file; leaving the block removes it."""
+    """The temporary folder of one batch. It appears with the first FBX file; leaving the block removes it, and so do Ctrl-C and
+    SIGTERM inside it, which end the program with 128 + the signal's number: Jittor's own handler ends it on the spot."""
 
     def __init__(self):
         self._folder: tempfile.TemporaryDirectory | None = None
+        self._before = {}
 
     def __enter__(self) -> "FbxInputs":
+        if threading.current_thread() is threading.main_thread():   # no other may ask for signals, nor gets any
+            self._before = on_end(lambda number: SystemExit(128 + number))
         return self
 
     def __exit__(self, *error) -> None:
         if self._folder is not None:
             self._folder.cleanup()
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def readable(self, path: Path, place: int) -> Path:
         """path, or for an FBX file the GLB that it becomes, named after it. place: its number in the batch.

@@ -29,11 +29,12 @@ MOTION = (".bvh", ".npz")
 
 @dataclass(frozen=True)
 class Entry:
-    """path: None for what was dropped on the page, and then asset holds it."""
+    """path: None for what was dropped on the page, and then asset holds it. folder: the one that was named, which path lies in."""
     name: str
     group: str
     path: Path | None
     asset: Asset | None = None
+    folder: Path | None = None
 
 
 class Library:
@@ -106,7 +107,7 @@ def entries_of(path: Path) -> list[Entry]:
     chosen = [file for file in files if not (file.suffix == ".npy" and (file.name != CLOUD or file.parent in rigs))]
     if not chosen:
         raise AssetError(f"{path}: holds no character; name a .glb file or a folder of predict_joint/")
-    return [Entry(_name(file), path.name or str(path), file) for file in chosen]
+    return [Entry(_name(file), path.name or str(path), file, folder=path) for file in chosen]
 
 
 def _name(file: Path) -> str:
@@ -117,6 +118,8 @@ def load_entry(entry: Entry) -> Character:
     """Raises: AssetError naming the file."""
     if entry.path is None:
         return Character.of(entry.asset, kind=NETWORK)
+    if entry.folder is not None and not entry.path.resolve().is_relative_to(entry.folder.resolve()):   # since it was listed
+        raise AssetError(f"{entry.name}: has become a link that leads out of {entry.folder.name}")
     if entry.path.name not in (*RIGS, CLOUD):
         asset = load_asset(entry.path)
         return with_motions(Character.of(asset), entry.path, asset)

@@ -7,6 +7,8 @@ which page they come from, come from its own page: no other site can read or dro
 import json
 import socket
 import sys
+import threading
+import time
 import traceback
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +25,9 @@ PORTS = range(8265, 8285)     # tried in this order where none is asked for
 PAGE = {"/": ("index.html", "text/html"), "/viewer.js": ("viewer.js", "text/javascript"), "/draw.js": ("draw.js", "text/javascript"),
         "/camera.js": ("camera.js", "text/javascript"), "/style.css": ("style.css", "text/css")}
 MOST_POSE_BYTES = 64 << 10
+BLOCK = 1 << 20               # bytes of a body that are read at once
 PATIENCE = 30.0               # seconds that a connection may stay silent
+BODY_SECONDS = 60.0           # in which a body must be here, however its bytes are spread: on this machine the largest takes one
 SAFETY = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin",
           "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
                                      "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}
@@ -43,6 +47,7 @@ class ViewServer(ThreadingHTTPServer):
 
     def __init__(self, library: Library, uploads: Uploads, port: int | None = None):
         self.library, self.uploads = library, uploads
+        self.receiving = threading.Lock()   # one dropped file at a time is held in memory
         wanted = list(PORTS) if port is None else [port]
         for attempt in wanted:
             try:
@@ -149,7 +154,12 @@ class Handler(BaseHTTPRequestHandler):
         return as_bytes(self.server.library.character(self._number("id")).pose(degrees).tobytes())
 
     def _upload(self) -> tuple[str, bytes]:
-        return as_json({"job": self.server.uploads.take(self.query.get("name", ""), self._body(MOST_BYTES))})
+        if not self.server.receiving.acquire(blocking=False):
+            raise Busy("another file is being received: wait until it is done")
+        try:
+            return as_json({"job": self.server.uploads.take(self.query.get("name", ""), self._body(MOST_BYTES))})
+        finally:
+            self.server.receiving.release()
 
     def _job(self) -> tuple[str, bytes]:
         return as_json(self.server.uploads.job(self._number("id")).as_dict())
@@ -160,17 +170,28 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "say how long the body is (Content-Length)")
         if len(length) > 15 or int(length) > most:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {most / (1 << 20):g} MB: too large")
-        body = self.rfile.read(int(length))
-        if len(body) != int(length):
-            raise Refused(HTTPStatus.BAD_REQUEST, "the body ended early")
+        body = self._read(int(length))
         self.body_read = True
         return body
+
+    def _read(self, length: int) -> bytes:
+        """So many bytes of the request. A sender that dribbles is cut off: it would hold the place of others for ever."""
+        parts, missing, until = [], length, time.monotonic() + BODY_SECONDS
+        while missing:
+            part = self.rfile.read1(min(missing, BLOCK))
+            if not part:
+                raise Refused(HTTPStatus.BAD_REQUEST, "the body ended early")
+            parts.append(part)
+            missing -= len(part)
+            if missing and time.monotonic() > until:
+                raise Refused(HTTPStatus.REQUEST_TIMEOUT, f"the body was not here within {BODY_SECONDS:g} s")
+        return b"".join(parts)
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)
         for key, value in {"Content-Type": kind, "Content-Length": str(len(body)), **SAFETY}.items():
             self.send_header(key, value)
-        if self.command == "POST" and not getattr(self, "body_read", False):
+        if self.command not in ("GET", "POST") or self.command == "POST" and not getattr(self, "body_read", False):
             self.send_header("Connection", "close")     # what was not read must not be taken for the next request
             self.close_connection = True
         self.body_read = False
@@ -179,6 +200,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_error(self, status: HTTPStatus, why: str) -> None:
         self._send(status, *as_json({"error": why}))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What http.server refuses by itself, in our form and with our headers: its page would repeat the sender's words."""
+        self.close_connection = True
+        self._send_error(HTTPStatus(code), HTTPStatus(code).phrase)
 
     def version_string(self) -> str:
         return "viewer"

@@ -215,7 +215,7 @@ def test_no_python_at_all(place, tmp_path):
 
 def test_a_broken_venv_is_told_by_another_python(place, tmp_path):
     """Every check ends in a line although nothing is installed here and no file of ours but the doctor's is whole."""
-    for name in ("doctor.sh", "doctor.py", "doctor_checks.py", "runtime.py"):
+    for name in ("doctor.sh", "doctor.py", "doctor_checks.py", "ending.py", "runtime.py"):
         program(place.root / "launch" / name, (ROOT / "launch" / name).read_text())
     program(place.root / ".venv" / "bin" / "python", "#!/nowhere/python\n")
     bare = program(tmp_path / "bin" / "python3.11", f"#!/bin/sh\nexec {os.path.realpath(sys.executable)} \"$@\"\n")   # .venv's base
