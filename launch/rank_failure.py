@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from types import TracebackType
 
 KEPT = "TRANSREFINER_RANKS"   # rank, size and job, after mpirun's own variables were taken away (launch/ranks.py)
-TURN = 2.0                    # seconds between the ranks' turns to speak: longer than mpirun takes to end a rank on a busy machine
-LAST_TURN = 10
+TURN = 5.0                    # seconds between the ranks' turns to speak: longer than mpirun takes to end a rank on a busy machine
+LAST_TURN = 4
 
 
 def rank_and_size(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:

@@ -41,7 +41,7 @@ def test_rank_and_size(environment, answer):
     assert rank_and_size(environment) == answer
 
 
-@pytest.mark.parametrize("rank, concerned, turn", [(0, True, 0), (3, True, 3), (70, True, 10), (0, False, 10), (2, False, 12)])
+@pytest.mark.parametrize("rank, concerned, turn", [(0, True, 0), (3, True, 3), (70, True, 4), (0, False, 4), (2, False, 6)])
 def test_ranks_speak_in_turn(monkeypatch, capsys, rank, concerned, turn):
     waited = []
     monkeypatch.setattr(rank_failure.time, "sleep", waited.append)
