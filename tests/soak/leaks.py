@@ -1,9 +1,9 @@
 """Does a door tell what it should not? python -m tests.soak.leaks [--only predict train ...] [--umask 000 077]
 
-Promised: with secrets in the environment, in success and in failure, no door prints or writes any of them. What it hands out (rigs, reports,
-runs) names no folder of the maker's machine, nor the machine or the user; logs, as summary.json and the JSON of an evaluation, name inputs as
-they were given. Temporary files are their user's alone under any umask, and gone at the end; files that are handed out have the modes that
-the umask says. A door opens no socket, and does its work where there is no network at all.
+Promised: with secrets in the environment, in success and in failure, no door prints or writes any of them. What it hands out (rigs,
+reports, runs) names no folder of the maker's machine, nor the machine or the user; logs, as summary.json and the JSON of an evaluation,
+name inputs as they were given. Temporary files are their user's alone under any umask, and gone at the end; files that are handed out
+have the modes that the umask says. A door opens no socket, and does its work where there is no network at all.
 
 Each door runs without a network, not even loopback (unshare -rn, where the system allows it). Exit code 1 on a breach.
 """
@@ -95,8 +95,8 @@ def pass_through(door: Door, here: Path, umask: int, alone: list[str]) -> list[s
         process = subprocess.Popen([*alone, sys.executable, *words], cwd=ROOT, env=environment(here / "tmp"), stdin=subprocess.DEVNULL,
                                    stdout=said, stderr=said, umask=umask)
         seen = watch(process, here / "tmp")
-    return sorted(seen) + left_behind(here, umask) + told(here) + [f"ended with {process.returncode}, not {door.code}: "
-                                                                   f"{(here / 'said').read_text()[-300:]}"] * (process.returncode != door.code)
+    wrong_end = f"ended with {process.returncode}, not {door.code}: {(here / 'said').read_text(errors='replace')[-300:]}"
+    return sorted(seen) + left_behind(here, umask) + told(here) + [wrong_end] * (process.returncode != door.code)
 
 
 def watch(process: subprocess.Popen, tmp: Path) -> set[str]:

@@ -80,7 +80,7 @@ def test_the_doctor_ended_by_a_signal_leaves_nothing(tmp_path, children_may_die)
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
     (tmp_path / "tmp").mkdir()
-    code = ("import os; from launch.ending import on_end; on_end(lambda number: SystemExit(128 + number)); from launch import doctor_checks; "
+    code = ("from launch.ending import on_end; on_end(lambda number: SystemExit(128 + number)); from launch import doctor_checks; "
             f"from launch.doctor import Place; doctor_checks.compiler(Place.here()._replace(path={str(tmp_path / 'bin')!r}))")
     env = {key: value for key, value in os.environ.items() if key != "cc_path"} | {"TMPDIR": str(tmp_path / "tmp")}
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=env)

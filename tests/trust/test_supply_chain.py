@@ -63,7 +63,8 @@ def wheel(folder: Path, content: str) -> Path:
 def test_a_file_with_another_hash_stops_the_set_up(machine, tmp_path):  # noqa: F811
     """The real setup.sh and the real pip, which may look in one folder only; then what lies there is exchanged."""
     fake = (machine.bin / "python3.11").read_text()
-    real = f'"-m pip install"*) echo "pip" >> "$LOG"; exec {sys.executable} "$@" --no-index --find-links {tmp_path} --target {tmp_path}/to ;;'
+    only = f"--no-index --find-links {tmp_path} --target {tmp_path}/to"
+    real = f'"-m pip install"*) echo "pip" >> "$LOG"; exec {sys.executable} "$@" {only} ;;'
     machine.program("python3.11", re.sub(r'"-m pip install.*', lambda _: real, fake))
     honest = wheel(tmp_path, "kind = True\n").read_bytes()
     for lock in (machine.root / "launch" / "locks").iterdir():
