@@ -1,6 +1,6 @@
 """Where an eye stands and how it sees: points of space to points of the picture that soft_raster.py and others draw.
 
-The picture: x to the right, y up, the origin in its middle, half its height is 1. z: distance from the eye along its axis, in space's units.
+The picture: x to the right, y up, the origin in its middle, half its height is 1. z: distance from the eye along its axis, as in space.
 """
 
 from collections.abc import Sequence

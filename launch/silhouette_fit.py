@@ -1,8 +1,8 @@
 """Bring a rigged character into the pose that silhouettes show: joint rotations and place, through skinning and soft silhouettes.
 
 Loss: 1 - IoU of each view (Liu et al. 2019, section 5.1), mean over the views, and a small price on turned joints, which decides what
-silhouettes leave open. Edges begin soft, so that distant silhouettes still pull, and harden step by step. It goes downhill only: a limb that
-begins far from where the pictures show it may end in the wrong place.
+silhouettes leave open. Edges begin soft, so that distant silhouettes still pull, and harden step by step. It goes downhill only: a limb
+that begins far from where the pictures show it may end in the wrong place.
 Letters: V vertices, F faces, J joints, N views, H rows, W columns.
 """
 

@@ -15,7 +15,8 @@ def var(x):
 @pytest.mark.parametrize("field", [35.0, None])
 def test_agrees_with_the_plain_twin_and_its_slope(field):
     rng = np.random.default_rng(0)
-    camera, points, weight = look_at((3, -4, 2), (0, 0, .5), field_of_view=field, zoom=.7), rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 5, 3))
+    camera = look_at((3, -4, 2), (0, 0, .5), field_of_view=field, zoom=.7)
+    points, weight = rng.normal(size=(2, 2, 5, 3))
     given = var(points)
     out = project(given, camera)
     np.testing.assert_allclose(out.numpy(), camera.project(points), atol=1e-14)
