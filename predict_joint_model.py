@@ -37,7 +37,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--input", nargs="+", default=[], metavar="FILE_OR_FOLDER",
                         help="glb, gltf, vrm, npz, obj, ply, stl, off, xyz, npy files, and folders of them; fbx with Blender's "
-                        "package (pip install -r requirements-fbx.txt)")
+                        "package (pip install --require-hashes -r launch/locks/requirements-fbx.lock)")
     parser.add_argument("--data_root", type=Path, help="folder that the lines of --data_list are relative to (default: data)")
     parser.add_argument("--data_list", type=Path, help="text file with one asset path a line, as the contest's test_list.txt")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, help="folder with model.safetensors (default: %(default)s)")
@@ -74,7 +74,7 @@ def add_wishes(group) -> None:
                        help="most weights that a vertex keeps in rigged.glb (default: %(default)s)")
     group.add_argument("--symmetric", action="store_true", help="a mesh that is its own mirror image gets such weights, exactly")
     group.add_argument("--fbx", action="store_true", help="write rigged.fbx beside rigged.glb; needs Blender's package "
-                       "(pip install -r requirements-fbx.txt)")
+                       "(pip install --require-hashes -r launch/locks/requirements-fbx.lock)")
     group.add_argument("--animate", type=Path, metavar="CLIP",
                        help="bake a motion into rigged.glb: a .bvh, or an .npz with one clip or a bank of them")
     group.add_argument("--clip", metavar="NAME", help="which clip of the bank that --animate names")

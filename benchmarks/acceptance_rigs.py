@@ -132,7 +132,7 @@ def characters(folder: Path | None, results: Results) -> list[Path]:
         return []
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in (*GLTF, FBX))
     if not has_blender() and any(path.suffix.lower() == FBX for path in files):
-        print("fbx files are left out: Blender's package is not installed (requirements-fbx.txt)")
+        print("fbx files are left out: Blender's package is not installed (launch/locks/requirements-fbx.lock)")
         files = [path for path in files if path.suffix.lower() != FBX]
     return files
 

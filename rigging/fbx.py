@@ -1,4 +1,4 @@
-"""FBX in and out, through Blender as a Python package (bpy, optional: pip install -r requirements-fbx.txt; Python 3.11).
+"""FBX in and out, through Blender as a Python package (bpy, optional, for Python 3.11; INSTALL says how).
 
 The format is closed and has no specification; Blender's importer and exporter are the open ones that are kept. bpy is GPL-3.0, takes a
 gigabyte and writes to the terminal, so this file is also a small program of its own: a request in JSON on stdin, a file as its answer.
@@ -16,7 +16,8 @@ SECONDS = 600
 MEMORY = 16 << 30    # bytes of data that Blender may hold
 SUFFIX = ".fbx"
 PICTURE_FOLDERS = ("texture", "textures", "image", "images", "map", "maps", "material", "materials")   # beside the file's own folder
-INSTALL = ("FBX needs Blender's package (optional, a gigabyte, Python 3.11): .venv/bin/python -m pip install -r requirements-fbx.txt; "
+INSTALL = ("FBX needs Blender's package (optional, a gigabyte, Python 3.11): "
+           ".venv/bin/python -m pip install --require-hashes -r launch/locks/requirements-fbx.lock; "
            "or name a Python that has it in TRANSREFINER_BLENDER; or let Blender itself convert it from or to .glb")
 
 

@@ -87,7 +87,7 @@ def test_where_blender_is_not_a_sentence_says_so(here, monkeypatch, capsys):
     done = subprocess.run([sys.executable, "-c", "import bpy"], capture_output=True)
     if done.returncode == 0:
         pytest.skip("bpy is installed here, so it is not missing")
-    with FbxInputs() as fbx, pytest.raises(AssetError, match="hero.fbx: FBX needs Blender's package .*requirements-fbx.txt"):
+    with FbxInputs() as fbx, pytest.raises(AssetError, match="hero.fbx: FBX needs Blender's package .*requirements-fbx.lock"):
         fbx.readable(here / "in" / "hero.fbx", 0)
     assert not list((here / "tmp").iterdir())
 
@@ -96,7 +96,7 @@ def test_a_real_avatar(shared_data, tmp_path):
     """From FBX to a rigged GLB by the door itself, where Blender is."""
     python = os.environ.get("TRANSREFINER_BLENDER", sys.executable)
     if subprocess.run([python, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('bpy') is None)"]).returncode:
-        pytest.skip("FBX NOT TESTED: needs bpy (pip install -r requirements-fbx.txt)")
+        pytest.skip("FBX NOT TESTED: needs bpy (pip install --require-hashes -r launch/locks/requirements-fbx.lock)")
     import predict_joint_model as door
     save_random(tmp_path / "run", joints=22, points=64)
     assert door.main(["--input", str(shared_data / "characters" / "rb_Female_Adult_01.fbx"), "--checkpoint", str(tmp_path / "run"),

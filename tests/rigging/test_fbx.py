@@ -24,7 +24,7 @@ def blender():
     python = os.environ.get("TRANSREFINER_BLENDER", sys.executable)
     found = "import importlib.util, sys; sys.exit(importlib.util.find_spec('bpy') is None)"
     if subprocess.run([python, "-c", found]).returncode:
-        pytest.skip("FBX NOT TESTED: needs bpy (pip install -r requirements-fbx.txt)")
+        pytest.skip("FBX NOT TESTED: needs bpy (pip install --require-hashes -r launch/locks/requirements-fbx.lock)")
 
 
 def test_says_what_is_missing(tmp_path, monkeypatch):
@@ -33,7 +33,7 @@ def test_says_what_is_missing(tmp_path, monkeypatch):
     bare.write_text("#!/bin/sh\necho \"ModuleNotFoundError: No module named 'bpy'\" >&2\nexit 1\n")
     bare.chmod(0o755)
     monkeypatch.setenv("TRANSREFINER_BLENDER", str(bare))
-    with pytest.raises(AssetError, match="a.fbx: FBX needs Blender's package .*pip install -r requirements-fbx.txt"):
+    with pytest.raises(AssetError, match="a.fbx: FBX needs Blender's package .*pip install .*requirements-fbx.lock"):
         read_fbx(tmp_path / "a.fbx", tmp_path / "a.glb")
     monkeypatch.setenv("TRANSREFINER_BLENDER", str(tmp_path / "nowhere"))
     with pytest.raises(AssetError, match="nowhere cannot be run"):

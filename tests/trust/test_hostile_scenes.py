@@ -346,6 +346,6 @@ def test_a_zip_is_no_npy(tmp_path):
 @pytest.mark.parametrize("name", ["hero.fbx", "a\n\x1b[2J.fbx", "x" * 251 + ".fbx", "é" * 125 + ".fbx"])
 def test_fbx_without_blender(tmp_path, name):
     (tmp_path / name).write_bytes(b"Kaydara FBX Binary  \x00\x1a\x00" + os.urandom(99))
-    with FbxInputs() as fbx, pytest.raises(AssetError, match="requirements-fbx.txt") as caught:
+    with FbxInputs() as fbx, pytest.raises(AssetError, match="requirements-fbx.lock") as caught:
         fbx.readable(tmp_path / name, 0)
     assert str(caught.value).isprintable()
