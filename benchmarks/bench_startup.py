@@ -148,7 +148,7 @@ def watch(clocks: Clocks, jt) -> None:
     for part, module, name in (("- read the file", dataset.sources.files, "load_asset"),
                                ("- draw the preview", dataset.preview, "draw_preview"),
                                ("- write arrays", dataset.exporter, "save_contest"), ("- polish the weights", rigging.weights, "polish"),
-                               ("- examine the rig", rigging.quality, "assess"), ("- put the rig into the scene", rigging.scene, "add_rig"),
+                               ("- examine the rig", rigging.quality, "examine"), ("- put the rig into the scene", rigging.scene, "add_rig"),
                                ("- draw the report", rigging.quality_pictures, "draw")):
         step = getattr(module, name)
         timed = clocks.around(part, step)

@@ -14,6 +14,7 @@ from dataset.asset import AssetError
 from rigging.animation import Clip
 from rigging.quality import Check, Quality
 from rigging.scene_fresh import write_glb
+from dataset.disk import WriteError
 from dataset.format import skeleton
 from dataset.sources.npz import write_npz
 from geometry.similarity import Similarity
@@ -258,12 +259,12 @@ def test_a_doubtful_folder_does_not_stand(tmp_path, text):
     assert standing(tmp_path, "x") is None
 
 
-def test_a_rig_that_cannot_be_written_names_its_input(predictor, inputs, tmp_path):
+def test_where_nothing_can_be_written_the_batch_stops_and_names_the_place(predictor, inputs, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mixamo").write_text("a file where the folder should be")
-    outcomes = run(predictor, sorted(inputs.iterdir()), tmp_path)
-    assert [o.reason is None for o in outcomes] == [True, False, True]
-    assert "FileExistsError" in outcomes[1].reason and not list((tmp_path / "run").rglob(".*"))
+    with pytest.raises(WriteError, match="run/mixamo/7 cannot be written: .*a file stands where a folder is needed: remove it"):
+        run(predictor, sorted(inputs.iterdir()), tmp_path)
+    assert not list((tmp_path / "run").rglob(".*")) and (tmp_path / "run" / "other" / "hero" / "rigged.glb").is_file()
 
 
 @pytest.mark.parametrize("size", [2, 3])

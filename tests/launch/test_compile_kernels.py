@@ -50,7 +50,7 @@ compile_all(CHECKPOINT)
 before = loaded_kernels()
 for looks, hands in ((4, True), (1, True), (4, False)):
     options = PredictorOptions(looks=looks, find_hands=hands)
-    for count in (3, 100, 1024, options.query_chunk + 1, options.query_chunk + 2, 2 * options.query_chunk):
+    for count in (22, 100, 1024, options.query_chunk + 1, options.query_chunk + 2, 2 * options.query_chunk):
         mesh, predictor = figure(count), Predictor(CHECKPOINT, options)
         for asset in (mesh, replace(mesh, faces_F3=None), replace(mesh, faces_F3=None, normals_V3=None), replace(mesh, normals_V3=None)):
             predictor.predict(asset)
