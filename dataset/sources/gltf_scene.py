@@ -80,6 +80,7 @@ class Scene:
                 raise self.container.fail(f"skin {index} has {len(inverse_J44)} bind matrices for {len(joints)} joints")
             if not np.abs(inverse_J44[:, 3] - (0, 0, 0, 1)).max() <= AFFINE:
                 raise self.container.fail(f"skin {index} has a bind matrix whose last row is not 0, 0, 0, 1")
+            inverse_J44[:, 3] = (0, 0, 0, 1)    # a hair beside it would grow with the coordinates
         by_depth = sorted(range(len(joints)), key=lambda k: self._depth[joints[k]])
         by_depth = [k for k in by_depth if joints[k] in self._frames] or by_depth
         matrix_44 = most_agreed(np.stack([self._frames.get(joints[k], self.world[joints[k]]) @ inverse_J44[k] for k in by_depth]),
@@ -184,4 +185,5 @@ def local_matrix(container: Container, entry: dict, node: int) -> np.ndarray:
         matrix_44[:3, 3] = np.array(entry.get("translation", (0, 0, 0)), dtype=np.float64).reshape(3)
     if not np.isfinite(matrix_44).all():
         raise container.fail(f"node {node} has a transform that is not finite")
+    matrix_44[3] = (0, 0, 0, 1)
     return matrix_44
