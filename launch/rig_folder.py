@@ -4,8 +4,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from dataset.asset import Asset, network_rotation
 from dataset.exporter import replace_folder, save_contest
 from dataset.preview import draw_preview

@@ -8,7 +8,7 @@ Letters: B batch, M anchor points, C channels, G global code, J joints.
 import jittor as jt
 from jittor import nn
 
-from models.transformer_block import Linear, MLP
+from models.transformer_block import MLP
 from ops.activation import softmax
 from ops.norm import LayerNorm
 

@@ -9,7 +9,6 @@ Letters: V vertices, U distinct positions, J joints. Lengths: unit box. docs/wei
 
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix

@@ -10,7 +10,6 @@ import pytest
 
 import launch.batch_predict as module
 import launch.rig_folder
-from dataset.asset import AssetError
 from rigging.animation import Clip
 from rigging.quality import Check, Quality
 from rigging.scene_fresh import write_glb
@@ -18,7 +17,7 @@ from dataset.disk import WriteError
 from dataset.format import skeleton
 from dataset.sources.npz import write_npz
 from geometry.similarity import Similarity
-from launch.batch_predict import (BatchOptions, common_digest, free_name, gather_inputs, identity, plan, predict_files, safe_name,
+from launch.batch_predict import (BatchOptions, common_digest, free_name, gather_inputs, identity, predict_files, safe_name,
                                   source_digest)
 from launch.outcome import Outcome
 from launch.predictor import Predictor, PredictorOptions

@@ -11,7 +11,6 @@ import launch.predictor as module
 from dataset.asset import Asset, AssetError
 from dataset.format import skeleton
 from dataset.sampler import Sampler, Surface
-from geometry.kinematics import rotation_uniform
 from geometry.similarity import Similarity
 from launch.checkpoint import load_model
 from launch.predictor import Predictor, PredictorOptions, Queries, check_rig, confidence, fill, fingerprint, unit_rows

@@ -14,7 +14,7 @@ from dataset.asset import AssetError
 from dataset.format import BODY_NAMES, BODY_PARENTS, DIALECTS, skeleton
 from dataset.poses import T_AIMS
 from dataset.sources.bvh import load_bvh, read_bvh
-from dataset.sources.humans import STYLES, generate
+from dataset.sources.humans import generate
 from geometry.kinematics import homogeneous, quaternion_to_matrix, rotation_uniform, rotvec_to_matrix
 from geometry.similarity import Y_UP_TO_Z_UP
 from rigging.animation import Clip, bake, continuous, load_clip

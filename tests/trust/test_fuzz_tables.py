@@ -1,6 +1,6 @@
 """Tables and numbers of strangers: read, or refused in one printable line that names the file; nothing runs, little memory is taken.
 
-The fuzzer itself is tested by a reader that breaks each promise once. What it found is kept in tests/trust/hostile/ and read here.
+The fuzzer itself is tested by a reader that breaks each promise once. What it found: test_found.py.
 The slow part: python -m tests.soak.fuzz
 """
 
@@ -23,13 +23,12 @@ from dataset.sources.bvh import load_bvh
 from dataset.sources.npz import MAX_BYTES, load_npz, read_npy, read_npz
 from dataset.sources.pose_bank import load_pose_bank
 from launch.checkpoint import check_keys, load_model, load_training_state
-from tests.soak.fuzz_child import fault_of
 from tests.soak.fuzz_inputs import havoc, hostile, readers
 from tests.soak.fuzz_npz import bad_pickles, character, header, laughing, npy, npz, packed, pickled
 from tests.soak.fuzz_tables import READERS, bvh_text
+from tests.trust.verdicts import verdict
 
 ROOT = Path(__file__).resolve().parents[2]
-FOUND = sorted((Path(__file__).parent / "hostile").glob("*__*"))
 NOTHING = np.array(None, object)
 READERS_BY_NAME = {reader.name: reader for reader in READERS}
 
@@ -65,23 +64,6 @@ def test_changed_files_are_read_or_refused(reader, tmp_path):
     for index in range(60):
         path.write_bytes(hostile(reader, seeds, 7, index))
         assert verdict(reader, path) is None, index
-
-
-@pytest.mark.parametrize("kept", FOUND, ids=lambda path: path.name)
-def test_what_was_found_stays_mended(kept, tmp_path):
-    reader = READERS_BY_NAME[kept.name.partition("__")[0].replace("-", " ")]
-    path = tmp_path / reader.file_name
-    path.write_bytes(kept.read_bytes())
-    assert verdict(reader, path) is None
-
-
-def verdict(reader, path: Path) -> str | None:
-    """What the fuzzer would say of one read; None for a good one."""
-    try:
-        reader.read(path)
-    except BaseException as error:
-        return fault_of(error, reader)
-    return None
 
 
 # ------------------------------------------------------------------------------------------------------ hostile by hand: .npz

@@ -23,7 +23,7 @@ from dataset.sources.gltf_container import Container
 from launch.fbx_input import FbxInputs
 from rigging.fbx import has_blender
 from rigging.scene import add_rig
-from tests.dataset.sources.gltf_scenes import TRIANGLE_V3, build, pack, rigged, save
+from tests.dataset.sources.gltf_scenes import TRIANGLE_V3, build, rigged, save
 from tests.soak.fuzz_scenes import simple_rig
 
 MIXAMO = [DIALECTS["mixamo"][name] for name in skeleton(22).names]
