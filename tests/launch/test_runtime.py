@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from launch import runtime
-from launch.runtime import SetupError, compile_note, find_launcher, find_onednn, jittor_home, link_onednn, prepare_environment
+from launch.runtime import (SetupError, compile_note, find_launcher, find_onednn, jittor_home, link_onednn, prepare_environment,
+                            start_jittor)
 
 ROOT = Path(__file__).resolve().parents[2]
 READ_BY_JITTOR = ("log_silent", "gdb_path", "conv_opt", "FIX_TORCH_ERROR", "use_mpi", "nvcc_path", "use_cutt", "use_cutlass", "use_nccl",
@@ -271,3 +273,8 @@ def test_two_ranks_add_up_and_stay_alike(tmp_path):
     assert done.returncode == 0, done.stderr
     for rank in (0, 1):
         assert f"rank {rank} of 2: sum 3.0, apart 0.0e+00" in done.stdout
+
+
+def test_certificates_are_still_checked_when_jittor_has_started():
+    start_jittor()
+    assert ssl._create_default_https_context().verify_mode == ssl.CERT_REQUIRED
