@@ -23,6 +23,7 @@ from rigging.symmetry import Mirror, exactly_symmetric, find_mirror
 SPECKLE = 0.05          # a weight this far outside the range of its neighbours' is a speckle
 LEFT_OVER = 0.25        # a row that keeps at least this much is scaled up; below it, the nearest good row fills it
 ROWS = 1 << 16          # rows trimmed at once; bounds memory
+TRIMS = 3               # rounds of taking away what trimming has cut off
 SLACK_SHARE = np.array([0.01, 0.05, 0.0])   # what bleed, roughness and speckle of a region may rise by without being worse: a share,
 SLACK = np.array([1e-5, 1e-3, 0.0])         # and so much (of the whole area; energy; count)
 
@@ -280,17 +281,33 @@ def _mirror(points_U3: np.ndarray, rig: CharacterRig, options: WeightOptions) ->
 
 
 def _trimmed(skin_UJ: np.ndarray, mirror: Mirror | None, options: WeightOptions, gauge: Gauge | None) -> tuple[np.ndarray, Step]:
-    """The final float32 weights. Never undone: a file has no room for more influences."""
+    """The final float32 weights. Never undone: a file has no room for more influences.
+
+    What is dropped may leave the far end of a joint's weight without its way to the joint: then it has jumped, and goes too.
+    """
     if mirror:
         skin_UJ = (skin_UJ + mirror.image(skin_UJ)) / 2
+    result_UJ, before, after = _few(skin_UJ, mirror, options), None, None
+    if gauge:
+        before, after = gauge.totals(skin_UJ), gauge.totals(result_UJ)
+        for _ in range(TRIMS):
+            if after["bleed"] <= before["bleed"]:
+                break
+            again_UJ = _few(without_jumps(gauge.surface, result_UJ, gauge.jumps(result_UJ)), mirror, options)
+            if (less := gauge.totals(again_UJ))["bleed"] >= after["bleed"]:
+                break
+            result_UJ, after = again_UJ, less
+    result_UJ = result_UJ.astype(np.float32)
+    why = f"at most {options.influences}, none below {options.drop}; never undone"
+    return result_UJ, Step("influences", "applied", why, (), before, after, _changed(skin_UJ, result_UJ))
+
+
+def _few(skin_UJ: np.ndarray, mirror: Mirror | None, options: WeightOptions) -> np.ndarray:
+    """The weights as a file will have them, in float64 for the measures: few, and the same on mirror images."""
     result_UJ = np.empty(skin_UJ.shape, np.float32)
     for start in range(0, len(skin_UJ), ROWS):
         result_UJ[start:start + ROWS] = strongest(skin_UJ[start:start + ROWS], options.influences, options.drop)
-    if mirror:
-        result_UJ = exactly_symmetric(result_UJ, mirror)
-    before, after = (gauge.totals(skin_UJ), gauge.totals(result_UJ.astype(np.float64))) if gauge else (None, None)
-    why = f"at most {options.influences}, none below {options.drop}; never undone"
-    return result_UJ, Step("influences", "applied", why, (), before, after, _changed(skin_UJ, result_UJ))
+    return (exactly_symmetric(result_UJ, mirror) if mirror else result_UJ).astype(np.float64)
 
 
 def strongest(skin_PJ: np.ndarray, influences: int, drop: float) -> np.ndarray:

@@ -261,6 +261,18 @@ def test_one_side_is_copied_to_the_other():
         rows[0, [0, 2, 1, 3]].tolist()]
 
 
+def test_what_jumps_by_trimming_goes_too():
+    # .049 of the left arm far from its own is too little to look at; without the fifth influence it is .0505, and an island
+    vertices, faces = grid()
+    near, between, far = [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [.06, .049, .801, .06, .03]
+    skin = np.repeat([near] * 3 + [between] * 3 + [far] * 3, 9, axis=0)
+    rig = rig_of(skin, (*NAMES, "tail"), (*PARENTS, 0))
+    polished = polish(vertices, faces, rig, WeightOptions(smoothing=0))
+    assert not polished.rig.skin_VJ[27:, 1].any() and (polished.rig.skin_VJ[:27, 1] == 1).all()
+    keeps_the_contract(polished.rig.skin_VJ, 4)
+    assert polished.steps[-1].name == "influences" and polished.steps[-1].after["bleed"] == 0
+
+
 def test_a_pair_that_trimming_split_on_the_plane_goes():
     mirror = Mirror(np.array([0]), np.array([0, 2, 1, 3]))
     got = exactly_symmetric(np.float32([[0.5, 0.3, 0, 0.2]]), mirror)
