@@ -41,7 +41,7 @@ LIMITS = {"rigged": "-", "khronos": "0 errors", "untouched": "every byte", "cont
           "weights": "1/255", "sides": "0 pairs", "three bones": f"{checks.VERTICES:g}", "three file": f"{checks.VERTICES:g}",
           "three rig": f"{checks.VERTICES:g}", "three-vrm": f"{checks.VERTICES:g}"}
 SAYS = {"rigged": "the door rigs it", "khronos": "Khronos validator, errors", "untouched": "the user's own parts, byte by byte",
-        "contract": "k influences, sums of 1, no NaN: |sum - 1|", "joints": "round trip: joints, of the size",
+        "contract": "k influences, sums of 1, no NaN: sum's distance from 1", "joints": "round trip: joints, of the size",
         "weights": "round trip: weights", "sides": "round trip: left stays left", "three bones": "three.js: bones by name, of the size",
         "three file": "three.js plays: vertices against our skinning of the file",
         "three rig": "the same against the prediction and the clip",
@@ -268,7 +268,7 @@ def put_into(path: Path, found: dict) -> None:
         lines.append(f"| {row['says']} | {row['files']} | {row['failures']} | {worst} | {row['limit']} |")
     passes = ", ".join(f"{way} {count}" for way, count in found["passes"].items())
     lines += ["", f"{found['outputs']} rigged files, {found['processor_seconds']} s of processor time on {about['processor']}, "
-              f"{about['cores']} cores, {about['date']}. By pass: {passes}."]
+              f"{about['cores']} core{'s' * (about['cores'] != 1)}, {about['date']}. By pass: {passes}."]
     lines += [f"- failed: {check}, {file}: {trouble}" for check, file, trouble in found["failed"]]
     lines += [f"- not checked: {line}" for line in found["not_checked"]]
     head, rest = path.read_text(encoding="utf-8").split(BEGIN)
