@@ -98,11 +98,11 @@ LIMITS = {
         "Skeleton fits the weights", "radii", 0.6, 0.72, "Joints are where the mesh bends.",
         "Half of all joints are more than {value} of their limbs away from where the weights bend the mesh. The skeleton does not fit."),
     "off_border": Limit(
-        "Each joint is where it bends", "radii", 2.0, 4.5, "Each joint is near the border of what it moves.",
+        "Each joint is where it bends", "radii", 2.2, 4.5, "Each joint is near the border of what it moves.",
         "A joint is {value} of its limb away from the border of what it moves: the mesh will bend elsewhere than the bone. "
         "Look at: {where}."),
     "unused": Limit(
-        "Each joint moves something", "", 2, 8, "Nearly every joint of the body has weights.",
+        "Each joint moves something", "", 3, 8, "Nearly every joint of the body has weights.",
         "Joints of the body that move nothing: {value}. Look at: {where}."),
     "idle_limbs": Limit(
         "No limb is dead", "", 0, 0, "Head, arms and legs all have weights.",
@@ -117,7 +117,7 @@ LIMITS = {
         "Weights are even", "%", 0.03, 0.08, "Weights change evenly over the surface.",
         "On {value} of the surface weights stick out of their neighbours'. The surface will look dented; smooth the weights."),
     "bleed": Limit(
-        "Weights stay on their limb", "%", 0.02, 0.15, "No weight lies on a limb that is not its own.",
+        "Weights stay on their limb", "%", 0.04, 0.15, "No weight lies on a limb that is not its own.",
         "{value} of all weight lies on limbs of other joints (a hand's on the thigh, a leg's on the other leg). Parts will be dragged "
         "along."),
     "stretched": Limit(
@@ -127,7 +127,7 @@ LIMITS = {
         "No creasing in motion", "%", 0.03, 0.08, "In no pose much of the surface is squeezed to less than 0.4 of its length.",
         "{value} of the surface is squeezed to less than 0.4 of its length. Worst poses: {where}."),
     "volume": Limit(
-        "Volume stays", "%", 0.2, 0.6, "In every pose the figure keeps its volume (the worst change is {value}).",
+        "Volume stays", "%", 0.28, 0.6, "In every pose the figure keeps its volume (the worst change is {value}).",
         "The figure's volume changes by {value}. Limbs collapse or blow up. Worst poses: {where}."),
     "expected_error": Limit(
         "The network is sure", "cm", 3.0, 8.0, "The network expects its joints to be right to {value}.",
