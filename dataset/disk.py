@@ -74,14 +74,14 @@ def _sentence(path: str | bytes | os.PathLike, doing: str, number: int) -> str:
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """write(part) makes the new content under a hidden name beside path, which is then renamed. The folder must be there.
 
-    One process writes one path at a time; what killed ones left of it is removed.
+    What killed processes left of it is removed; where several write one path at once, as ranks do, the last one's stands.
     Raises: WriteError; what write raises that is no error of the disk. Then the old file stands and nothing lies beside it.
     """
-    hidden = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    hidden = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part")
     part = path.parent / f".{path.name}.{os.getpid()}.part"
     with writing(path):
         for entry in os.scandir(path.parent):
-            if hidden.fullmatch(entry.name):
+            if (found := hidden.fullmatch(entry.name)) and not _runs(int(found[1])):
                 os.unlink(entry.path)
         try:
             write(part)
@@ -90,6 +90,17 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             part.unlink(missing_ok=True)
         sync(path.parent)
+
+
+def _runs(process: int) -> bool:
+    """Is there a process of this number on this machine?"""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def sync(path: Path) -> None:
