@@ -289,25 +289,26 @@ def _trimmed(skin_UJ: np.ndarray, mirror: Mirror | None, options: WeightOptions,
         skin_UJ = (skin_UJ + mirror.image(skin_UJ)) / 2
     result_UJ, before, after = _few(skin_UJ, mirror, options), None, None
     if gauge:
+        result_UJ = result_UJ.astype(np.float64)    # for the measures
         before, after = gauge.totals(skin_UJ), gauge.totals(result_UJ)
         for _ in range(TRIMS):
             if after["bleed"] <= before["bleed"]:
                 break
-            again_UJ = _few(without_jumps(gauge.surface, result_UJ, gauge.jumps(result_UJ)), mirror, options)
+            again_UJ = _few(without_jumps(gauge.surface, result_UJ, gauge.jumps(result_UJ)), mirror, options).astype(np.float64)
             if (less := gauge.totals(again_UJ))["bleed"] >= after["bleed"]:
                 break
             result_UJ, after = again_UJ, less
-    result_UJ = result_UJ.astype(np.float32)
+        result_UJ = result_UJ.astype(np.float32)
     why = f"at most {options.influences}, none below {options.drop}; never undone"
     return result_UJ, Step("influences", "applied", why, (), before, after, _changed(skin_UJ, result_UJ))
 
 
 def _few(skin_UJ: np.ndarray, mirror: Mirror | None, options: WeightOptions) -> np.ndarray:
-    """The weights as a file will have them, in float64 for the measures: few, and the same on mirror images."""
+    """The weights as a file will have them, in float32: few, and the same on mirror images."""
     result_UJ = np.empty(skin_UJ.shape, np.float32)
     for start in range(0, len(skin_UJ), ROWS):
         result_UJ[start:start + ROWS] = strongest(skin_UJ[start:start + ROWS], options.influences, options.drop)
-    return (exactly_symmetric(result_UJ, mirror) if mirror else result_UJ).astype(np.float64)
+    return exactly_symmetric(result_UJ, mirror) if mirror else result_UJ
 
 
 def strongest(skin_PJ: np.ndarray, influences: int, drop: float) -> np.ndarray:
