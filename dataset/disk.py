@@ -5,10 +5,11 @@ So a kill or a loss of power at any moment leaves the old file or the new one. F
 """
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _AGAIN = ", then start the same command again"
@@ -72,35 +73,51 @@ def _sentence(path: str | bytes | os.PathLike, doing: str, number: int) -> str:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """write(part) makes the new content under a hidden name beside path, which is then renamed. The folder must be there.
+    """write(part) fills the hidden file `part` beside path, which is then renamed. The folder must be there.
 
-    What killed processes left of it is removed; where several write one path at once, as ranks do, the last one's stands.
+    What ended processes left of it is removed; where several write one path at once, as ranks do, the last one's stands.
     Raises: WriteError; what write raises that is no error of the disk. Then the old file stands and nothing lies beside it.
     """
-    hidden = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.part")
-    part = path.parent / f".{path.name}.{os.getpid()}.part"
     with writing(path):
-        for entry in os.scandir(path.parent):
-            if (found := hidden.fullmatch(entry.name)) and not _runs(int(found[1])):
-                os.unlink(entry.path)
+        _sweep(path)
+        part = path.parent / f".{path.name}.{int.from_bytes(os.urandom(4), 'big')}.part"
         try:
-            write(part)
-            sync(part)
-            os.replace(part, path)
+            with _locked(part):
+                write(part)
+                sync(part)
+                os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
         sync(path.parent)
 
 
-def _runs(process: int) -> bool:
-    """Is there a process of this number on this machine?"""
+@contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """The file is made and says by its lock that its writer lives: a lock ends with its process, whatever number that had, on whatever machine."""
+    handle = -1
+    while handle < 0 or not os.fstat(handle).st_nlink:      # swept between its making and its locking: again
+        if handle >= 0:
+            os.close(handle)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT, 0o666)
+        with suppress(OSError):                             # a disk without locks: _sweep leaves everything there
+            fcntl.flock(handle, fcntl.LOCK_EX)
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sweep(path: Path) -> None:
+    """Remove the unfinished files of path that nobody holds locked."""
+    hidden = re.compile(rf"\.{re.escape(path.name)}\.\d+\.part")
+    for entry in [e for e in os.scandir(path.parent) if hidden.fullmatch(e.name)]:
+        with suppress(OSError):         # locked, gone by now, or not ours
+            handle = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)
+            finally:
+                os.close(handle)
 
 
 def sync(path: Path) -> None:

@@ -51,12 +51,27 @@ def test_errors_of_other_files_keep_their_own_words(tmp_path):
 
 
 def test_only_leftovers_of_the_same_file_go(tmp_path):
-    ended, running = 4_194_305, 1       # beyond the highest number that Linux gives; the first process
-    kept = [f".a.json.{running}.part", ".a.json.x.part", f".aXjson.{ended}.part", f".b.{ended}.part"]
-    for name in (f".a.json.{ended}.part", *kept):
+    kept = [".a.json.x.part", ".aXjson.1.part", ".b.1.part"]
+    for name in (".a.json.1.part", *kept):      # process 1 runs: the number of a killed writer may be another's by now
         (tmp_path / name).touch()
     replace_file(tmp_path / "a.json", lambda part: part.write_text("{}"))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, "a.json"])
+
+
+def test_what_another_process_is_writing_stays_until_it_ends(tmp_path):
+    path = tmp_path / "a.json"
+    slow = ("import os, sys; from pathlib import Path; from dataset.disk import replace_file; "     # ends at once where it is told nothing
+            "replace_file(Path(sys.argv[1]), lambda part: (part.write_text('slow'), print(flush=True), sys.stdin.readline() or os._exit(0)))")
+    writers = [subprocess.Popen([sys.executable, "-c", slow, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2)]
+    for writer in writers:
+        writer.stdout.readline()
+    replace_file(path, lambda part: part.write_text("quick"))
+    assert len(list(tmp_path.glob(".a.json.*.part"))) == 2 and path.read_text() == "quick"
+    writers[0].communicate()
+    replace_file(path, lambda part: part.write_text("again"))
+    assert len(list(tmp_path.glob(".a.json.*.part"))) == 1 and path.read_text() == "again"
+    writers[1].communicate(b"\n")
+    assert writers[1].returncode == 0 and [p.name for p in tmp_path.iterdir()] == ["a.json"] and path.read_text() == "slow"
 
 
 def test_a_file_stands_where_a_folder_is_needed(tmp_path):
