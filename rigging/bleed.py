@@ -11,6 +11,8 @@ Letters: V vertices, U distinct positions, J joints. Lengths are in the unit box
 
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -28,6 +30,7 @@ REGION = 0.05       # a joint's region: where its weight is above this
 CORE = 0.5          # of the greatest weight
 FAINT = 0.01        # weights below this are not looked at
 TRUE_OWNER = 0.01   # a joint with more true weight than this owns the vertex too
+KEPT = 3            # columns of each joint that are remembered: before, after, and mixed of both
 
 
 @dataclass(frozen=True)
@@ -111,18 +114,54 @@ def unrelated(parents: tuple[int | None, ...]) -> np.ndarray:
 
 def jumps(surface: Surface, skin_UJ: np.ndarray, parents: tuple[int | None, ...], options: GapOptions = GapOptions()) -> np.ndarray:
     """How surely each weight has jumped, (U, J) float64 in [0, 1]; 0 where there is no weight worth asking about."""
-    far_JJ = unrelated(parents)
-    gap_UJ = np.zeros(skin_UJ.shape)
-    island_UJ = np.zeros(skin_UJ.shape)
-    for j in range(skin_UJ.shape[1]):
-        if skin_UJ[:, j].max(initial=0.0) <= REGION:
-            continue
-        gap_UJ[:, j] = _across_gap(surface, skin_UJ[:, j], options)
-        island_UJ[:, j] = _on_islands(surface, skin_UJ, j, far_JJ[j])
-    rest_UJ = skin_UJ * (1 - gap_UJ)
-    host_U = rest_UJ.argmax(1)      # who holds the place, if what lies across a gap is not asked
-    has_host_U1 = rest_UJ.max(1, keepdims=True) > REGION
-    return np.maximum(gap_UJ * far_JJ[host_U] * has_host_U1, island_UJ)
+    return Jumps(surface, parents, options)(skin_UJ)
+
+
+class _Seen(NamedTuple):
+    """What one joint's weights alone say. gap: at the points ``across``, 0 elsewhere. parts: of the region, the core's first."""
+    across: np.ndarray
+    gap: np.ndarray
+    parts: list[np.ndarray]
+    nearest: list[np.ndarray]   # empty until someone asks which part is nearest to each point
+
+
+class Jumps:
+    """`jumps` on one surface, time after time: what was found of a joint's weights is not sought again while they are the same."""
+
+    def __init__(self, surface: Surface, parents: tuple[int | None, ...], options: GapOptions):
+        self.surface, self.options, self.far_JJ = surface, options, unrelated(parents)
+        self._seen: dict[tuple[int, bytes], _Seen] = {}
+
+    def __call__(self, skin_UJ: np.ndarray) -> np.ndarray:
+        """skin_UJ: quickest where columns lie together (Fortran's order)."""
+        seen, jump_UJ = {}, np.zeros(skin_UJ.shape)
+        for j, weight_U in enumerate(np.ascontiguousarray(np.asarray(skin_UJ, np.float64).T)):
+            if weight_U.max(initial=0.0) > REGION:
+                seen[j] = self._of(j, weight_U)
+        across_P = np.unique(np.concatenate([np.zeros(0, np.int64), *(known.across for known in seen.values())]))
+        gap_PJ = np.zeros((len(across_P), skin_UJ.shape[1]))
+        for j, known in seen.items():
+            gap_PJ[np.searchsorted(across_P, known.across), j] = known.gap
+        rest_PJ = skin_UJ[across_P] * (1 - gap_PJ)
+        host_P = rest_PJ.argmax(1)      # who holds the place, if what lies across a gap is not asked
+        jump_UJ[across_P] = gap_PJ * self.far_JJ[host_P] * (rest_PJ.max(1, initial=0.0) > REGION)[:, None]
+        for j, known in seen.items():
+            jump_UJ[_on_islands(self.surface, skin_UJ, j, self.far_JJ[j], known), j] = 1
+        return jump_UJ
+
+    def _of(self, joint: int, weight_U: np.ndarray) -> _Seen:
+        asked = np.flatnonzero(weight_U > FAINT)    # all that the answers depend on
+        key = joint, blake2b(asked, digest_size=16).digest() + blake2b(weight_U[asked], digest_size=16).digest()
+        known = self._seen.pop(key, None)
+        if known is None:
+            gap_U = _across_gap(self.surface, weight_U, self.options)
+            across = np.flatnonzero(gap_U)
+            known = _Seen(across, gap_U[across], _heaviest_first(self.surface, np.flatnonzero(weight_U > REGION), weight_U), [])
+            older = [k for k in self._seen if k[0] == joint]
+            if len(older) >= KEPT:
+                del self._seen[older[0]]
+        self._seen[key] = known         # last in the dict: used last
+        return known
 
 
 def core(surface: Surface, weight_U: np.ndarray) -> np.ndarray:
@@ -159,17 +198,17 @@ def _across_gap(surface: Surface, weight_U: np.ndarray, options: GapOptions) -> 
     return result_U
 
 
-def _on_islands(surface: Surface, skin_UJ: np.ndarray, joint: int, far_J: np.ndarray) -> np.ndarray:
-    """(U,) 0 or 1: 1 on islands of the joint's region whose host is no relation, and on the faint weight around them."""
-    weight_U = skin_UJ[:, joint]
-    parts = _heaviest_first(surface, np.flatnonzero(weight_U > REGION), weight_U)
-    alien = [part for part, host in zip(parts[1:], _hosts(surface, skin_UJ, joint, parts[1:])) if far_J[host]]
-    result_U = np.zeros(len(weight_U))
-    if alien:
-        alien_P = np.concatenate(alien)
-        source_U = nearest_source(surface.lengths, np.concatenate(parts))
-        result_U[np.isin(source_U, alien_P) & (weight_U > 0)] = 1
-    return result_U
+def _on_islands(surface: Surface, skin_UJ: np.ndarray, joint: int, far_J: np.ndarray, known: _Seen) -> np.ndarray:
+    """The points on islands of the joint's region whose host is no relation, and of the faint weight around them."""
+    islands = known.parts[1:]
+    alien = [part for part, host in zip(islands, _hosts(surface, skin_UJ, joint, islands)) if far_J[host]]
+    if not alien:
+        return np.zeros(0, np.int64)
+    if not known.nearest:
+        known.nearest.append(nearest_source(surface.lengths, np.concatenate(known.parts)))
+    is_alien_U = np.zeros(len(skin_UJ) + 1, bool)   # the last stands for -1: reached from nowhere
+    is_alien_U[np.concatenate(alien)] = True
+    return np.flatnonzero(is_alien_U[known.nearest[0]] & (skin_UJ[:, joint] > 0))
 
 
 def _hosts(surface: Surface, skin_UJ: np.ndarray, joint: int, islands: list[np.ndarray]) -> np.ndarray:
@@ -180,7 +219,8 @@ def _hosts(surface: Surface, skin_UJ: np.ndarray, joint: int, islands: list[np.n
     member = csr_matrix((np.ones(len(row)), (row, np.concatenate(islands))), shape=(len(islands), len(skin_UJ)))
     around = (member + member @ surface.lengths).tocsr()
     around.data[:] = 1
-    total_CJ = around @ skin_UJ
+    met = np.unique(around.indices)
+    total_CJ = around[:, met] @ skin_UJ[met]
     total_CJ[:, joint] = 0
     return np.where(total_CJ.max(1) > 0, total_CJ.argmax(1), joint)
 

@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from geometry.geodesic import nearest_source
 from geometry.laplacian import dirichlet, smoothed
 from geometry.topology import checked_faces, welded
-from rigging.bleed import GapOptions, Surface, gathered, jumps
+from rigging.bleed import GapOptions, Jumps, Surface, gathered
 from rigging.rig import CharacterRig
 from rigging.symmetry import Mirror, exactly_symmetric, find_mirror
 
@@ -96,7 +96,7 @@ class Gauge:
     """Bleed, roughness and speckle of weights on one surface. The last answers are kept: one step's after is the next one's before."""
 
     def __init__(self, surface: Surface, parents: tuple[int | None, ...], gap: GapOptions):
-        self.surface, self.parents, self.gap = surface, parents, gap
+        self.surface, self._jumps = surface, Jumps(surface, parents, gap)
         self._kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def _of(self, skin_UJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,9 +104,9 @@ class Gauge:
         for known_UJ, jump_UJ, of_U3 in self._kept:
             if known_UJ is skin_UJ:
                 return jump_UJ, of_U3
-        jump_UJ = jumps(self.surface, skin_UJ, self.parents, self.gap)
-        of_U3 = np.column_stack([self.surface.share_U * (skin_UJ * jump_UJ).sum(1), dirichlet(self.surface.operator, skin_UJ),
-                                 speckles(self.surface, skin_UJ)])
+        columns_UJ = np.asfortranarray(skin_UJ)     # turned once for both
+        jump_UJ, speckle_U = self._jumps(columns_UJ), speckles(self.surface, columns_UJ)
+        of_U3 = np.column_stack([self.surface.share_U * (skin_UJ * jump_UJ).sum(1), dirichlet(self.surface.operator, skin_UJ), speckle_U])
         self._kept = [*self._kept[-1:], (skin_UJ, jump_UJ, of_U3)]
         return jump_UJ, of_U3
 
@@ -140,15 +140,20 @@ class Gauge:
 
 
 def speckles(surface: Surface, skin_UJ: np.ndarray) -> np.ndarray:
-    """How many of each point's weights stick out of the range of its neighbours' by more than SPECKLE, (U,) int64."""
-    ring = surface.ring
-    joined = np.flatnonzero(np.diff(ring.indptr))   # points without neighbours stick out of nothing
+    """How many of each point's weights stick out of the range of its neighbours' by more than SPECKLE, (U,) int64.
+
+    Points without neighbours stick out of nothing; where a point and its neighbours have no more than SPECKLE, nothing sticks out."""
+    ring, joined_U = surface.ring, np.diff(surface.ring.indptr) > 0
     count_U = np.zeros(len(skin_UJ), np.int64)
-    if len(joined):
-        for w_U in np.ascontiguousarray(skin_UJ.T):
-            around = w_U[ring.indices]
-            low, high = np.minimum.reduceat(around, ring.indptr[joined]), np.maximum.reduceat(around, ring.indptr[joined])
-            count_U[joined] += (w_U[joined] > high + SPECKLE) | (w_U[joined] < low - SPECKLE)
+    for w_U in np.ascontiguousarray(skin_UJ.T):
+        asked_U = w_U > SPECKLE
+        asked_U[ring[np.flatnonzero(asked_U)].indices] = True
+        asked = np.flatnonzero(joined_U & asked_U)
+        if len(asked):
+            near = ring[asked]
+            around = w_U[near.indices]
+            low, high = np.minimum.reduceat(around, near.indptr[:-1]), np.maximum.reduceat(around, near.indptr[:-1])
+            count_U[asked] += (w_U[asked] > high + SPECKLE) | (w_U[asked] < low - SPECKLE)
     return count_U
 
 
