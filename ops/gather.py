@@ -10,7 +10,7 @@ import jittor as jt
 from ops.kernels import ROW_HEADER, require_float, require_int, require_shape
 
 _CHECK = """
-    int low = 0, high = 0;
+    int low = 0, high = -1;
     for (long i = 0; i < targets * batch * k; i++) {
         low = at[i] < low ? at[i] : low;
         high = at[i] > high ? at[i] : high;
