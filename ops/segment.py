@@ -13,7 +13,7 @@ import jittor as jt
 from ops.gather import gather
 from ops.kernels import EXP_HEADER, ROW_HEADER, on_cpu, require, require_float, require_int, require_shape
 
-# rows[first[s]] .. rows[first[s + 1] - 1] are the rows of segment s, ascending. Each kernel sorts for itself: that is a twentieth of its time.
+# rows[first[s]] .. rows[first[s + 1] - 1] are the rows of segment s, ascending. Each kernel sorts for itself, once for all channels.
 _SORT = """
 #include <vector>
 struct Segments {
@@ -72,21 +72,31 @@ for (long s = 0; s < segments; s++)
         if (in1_p[s * width + c] >= 0) out0_p[in1_p[s * width + c] * width + c] = in0_p[s * width + c];
 """
 
-# in: x (N, C), segment (N), a row (S); out: (N, C)
+# in: x (N, C), segment (N), a row (S); out: (N, C). Each segment goes row by row, all channels of a row together.
 _SOFTMAX = """
 const long width = in0_shape1, segments = in2_shape0;
 const Segments sorted(in1_p, in0_shape0, segments);
-#pragma omp parallel for schedule(static)
-for (long s = 0; s < segments; s++) {
-    const long begin = sorted.first[s], end = sorted.first[s + 1];
-    for (long c = 0; c < width && begin < end; c++) {
-        float most = in0_p[sorted.rows[begin] * width + c], sum = 0.f;
-        for (long i = begin; i < end; i++) { const float x = in0_p[sorted.rows[i] * width + c]; most = x > most ? x : most; }
+#pragma omp parallel
+{
+    std::vector<float> most_C(width), sum_C(width);
+    float *__restrict__ most = most_C.data(), *__restrict__ sum = sum_C.data();
+    #pragma omp for schedule(static)
+    for (long s = 0; s < segments; s++) {
+        const long begin = sorted.first[s], end = sorted.first[s + 1];
         for (long i = begin; i < end; i++) {
-            const long at = sorted.rows[i] * width + c;
-            sum += out0_p[at] = exp_fast(in0_p[at] - most);
+            const float* __restrict__ x = in0_p + sorted.rows[i] * width;
+            for (long c = 0; c < width; c++) most[c] = i == begin || x[c] > most[c] ? x[c] : most[c];
         }
-        for (long i = begin; i < end; i++) out0_p[sorted.rows[i] * width + c] /= sum;
+        for (long c = 0; c < width; c++) sum[c] = 0.f;
+        for (long i = begin; i < end; i++) {
+            const float* __restrict__ x = in0_p + sorted.rows[i] * width;
+            float* __restrict__ y = out0_p + sorted.rows[i] * width;
+            for (long c = 0; c < width; c++) { y[c] = exp_fast(x[c] - most[c]); sum[c] += y[c]; }
+        }
+        for (long i = begin; i < end; i++) {
+            float* __restrict__ y = out0_p + sorted.rows[i] * width;
+            for (long c = 0; c < width; c++) y[c] /= sum[c];
+        }
     }
 }
 """
@@ -94,19 +104,24 @@ for (long s = 0; s < segments; s++) {
 _SOFTMAX_BACK = """
 const long width = in0_shape1, segments = in3_shape0;
 const Segments sorted(in2_p, in0_shape0, segments);
-#pragma omp parallel for schedule(static)
-for (long s = 0; s < segments; s++)
-    for (long c = 0; c < width; c++) {
-        float along = 0.f;
+#pragma omp parallel
+{
+    std::vector<float> along_C(width);
+    float* __restrict__ along = along_C.data();
+    #pragma omp for schedule(static)
+    for (long s = 0; s < segments; s++) {
+        for (long c = 0; c < width; c++) along[c] = 0.f;
         for (long i = sorted.first[s]; i < sorted.first[s + 1]; i++) {
-            const long at = sorted.rows[i] * width + c;
-            along += in0_p[at] * in1_p[at];
+            const float *__restrict__ y = in0_p + sorted.rows[i] * width, *__restrict__ dy = in1_p + sorted.rows[i] * width;
+            for (long c = 0; c < width; c++) along[c] += y[c] * dy[c];
         }
         for (long i = sorted.first[s]; i < sorted.first[s + 1]; i++) {
-            const long at = sorted.rows[i] * width + c;
-            out0_p[at] = in0_p[at] * (in1_p[at] - along);
+            const float *__restrict__ y = in0_p + sorted.rows[i] * width, *__restrict__ dy = in1_p + sorted.rows[i] * width;
+            float* __restrict__ dx = out0_p + sorted.rows[i] * width;
+            for (long c = 0; c < width; c++) dx[c] = y[c] * (dy[c] - along[c]);
         }
     }
+}
 """
 
 
