@@ -5,6 +5,8 @@ Letters: V vertices, F faces. Counter-clockwise faces look outwards.
 
 import numpy as np
 
+from geometry.segment import segment_sum
+
 
 def _scaled_face_normals(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
     corner_F33 = np.asarray(vertices_V3, np.float64)[np.asarray(faces_F3)]
@@ -33,7 +35,4 @@ def vertex_normals(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
     """
     faces_F3 = np.asarray(faces_F3)
     face_F3 = _scaled_face_normals(vertices_V3, faces_F3)      # length = twice the area: the weighting comes free
-    sum_V3 = np.empty((len(vertices_V3), 3))
-    for axis in range(3):
-        sum_V3[:, axis] = np.bincount(faces_F3.ravel(), np.repeat(face_F3[:, axis], 3), minlength=len(vertices_V3))
-    return normalize(sum_V3)
+    return normalize(segment_sum(np.repeat(face_F3, 3, axis=0), faces_F3.ravel(), len(vertices_V3)))

@@ -24,6 +24,7 @@ from dataset.asset import Asset, check, merge_fingers
 from dataset.format import BODY_NAMES, skeleton
 from dataset.sampler import Sample, Sampler, Surface, blend
 from geometry.normals import normalize
+from geometry.segment import segment_sum
 from geometry.similarity import Similarity, fit_box
 from geometry.topology import welded
 from launch.build import build_model
@@ -262,7 +263,7 @@ class Queries(NamedTuple):
     def of(boxed: Asset) -> "Queries":
         points_U3, place_V = welded(boxed.vertices_V3)
         normals_V3 = np.zeros_like(boxed.vertices_V3) if boxed.normals_V3 is None else boxed.normals_V3
-        sum_U3 = np.stack([np.bincount(place_V, normals_V3[:, axis], len(points_U3)) for axis in range(3)], axis=1)
+        sum_U3 = segment_sum(normals_V3, place_V, len(points_U3))
         length_U1 = np.linalg.norm(sum_U3, axis=1, keepdims=True)
         normals_U3 = np.where(length_U1 > 1e-6, sum_U3 / np.maximum(length_U1, 1e-6), 0)
         return Queries(np.float32(points_U3), np.float32(normals_U3), place_V)

@@ -18,6 +18,7 @@ from dataset.sampler import blend
 from geometry.kinematics import homogeneous, rotvec_to_matrix
 from geometry.normals import normalize
 from geometry.sampling import draw_faces, sample_surface, triangle_areas
+from geometry.segment import segment_mean
 from geometry.similarity import Similarity
 from launch.evaluator import known_joints, truth
 from launch.predictor import Predictor, box_similarity, content_number
@@ -120,12 +121,11 @@ def decimated(asset: Asset, level: float, rng: np.random.Generator) -> Asset:
 def clustered(asset: Asset, cell: float) -> Asset:
     """The vertices of each cube of side `cell` as one, their mean; faces that collapse are gone, repeated ones stand once."""
     cell_V3 = np.floor((np.float64(asset.vertices_V3) - asset.vertices_V3.min(0)) / cell)
-    _, place_V, count_C = np.unique(cell_V3, axis=0, return_inverse=True, return_counts=True)
+    cells_C3, place_V = np.unique(cell_V3, axis=0, return_inverse=True)
     place_V = place_V.reshape(-1)
 
     def mean(values_VK: np.ndarray) -> np.ndarray:
-        columns = [np.bincount(place_V, values_VK[:, k], len(count_C)) / count_C for k in range(values_VK.shape[1])]
-        return np.float32(np.stack(columns, axis=1))
+        return np.float32(segment_mean(values_VK, place_V, len(cells_C3)))
     faces_F3 = place_V[asset.faces_F3]
     a, b, c = faces_F3.T
     faces_F3 = faces_F3[(a != b) & (b != c) & (c != a)]

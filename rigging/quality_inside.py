@@ -11,6 +11,7 @@ import numpy as np
 from geometry.neighbors import kd_tree
 from geometry.normals import normalize
 from geometry.raster import rasterize
+from geometry.segment import segment_sum
 
 CELL = 0.05         # box units
 FAR = 3.0           # cells further than this many of their sizes count as one dipole
@@ -55,11 +56,11 @@ def _cells(corners_F33: np.ndarray, area_F3: np.ndarray) -> tuple[np.ndarray, np
     wide_3 = key_F3.max(0) + 1
     _, cell_F = np.unique((key_F3[:, 0] * wide_3[1] + key_F3[:, 1]) * wide_3[2] + key_F3[:, 2], return_inverse=True)
     cell_F = cell_F.reshape(-1)
-    total = lambda x_F3: np.stack([np.bincount(cell_F, x_F) for x_F in x_F3.T], 1)  # noqa: E731
-    centre_C3 = total(middle_F3 * size_F[:, None]) / np.bincount(cell_F, size_F)[:, None]
+    cells = cell_F.max() + 1
+    centre_C3 = segment_sum(middle_F3 * size_F[:, None], cell_F, cells) / segment_sum(size_F[:, None], cell_F, cells)
     reach_C = np.zeros(len(centre_C3))
     np.maximum.at(reach_C, cell_F, np.linalg.norm(corners_F33 - centre_C3[cell_F][:, None], axis=2).max(1))
-    return cell_F, centre_C3, total(area_F3), np.maximum(reach_C, 1e-12)
+    return cell_F, centre_C3, segment_sum(area_F3, cell_F, cells), np.maximum(reach_C, 1e-12)
 
 
 def open_sides(points_P3: np.ndarray, vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from dataset.format import FINGERS, FULL_NAMES
 from geometry.kinematics import forward_kinematics, homogeneous, rotvec_to_matrix
 from geometry.normals import normalize
+from geometry.segment import segment_mean
 from geometry.skinning import linear_blend_skinning, skin_transforms
 from rigging.quality_figure import FRONT, LEFT, UP, Figure
 
@@ -104,9 +105,7 @@ class Volume:
         return float(np.abs(np.bincount(shell_F, (a * np.cross(b, c)).sum(1) / 6, self.count)).sum())
 
     def _mean(self, points_U3: np.ndarray, chosen_P: np.ndarray) -> np.ndarray:
-        label_P = self.label_U[chosen_P]
-        total_C3 = np.stack([np.bincount(label_P, x_P, self.count) for x_P in points_U3[chosen_P].T], 1)
-        return total_C3 / np.maximum(np.bincount(label_P, minlength=self.count), 1)[:, None]
+        return segment_mean(points_U3[chosen_P], self.label_U[chosen_P], self.count)
 
 
 # ----------------------------------------------------------------------------------------------- the poses
