@@ -72,7 +72,7 @@ for (long s = 0; s < segments; s++)
         if (in1_p[s * width + c] >= 0) out0_p[in1_p[s * width + c] * width + c] = in0_p[s * width + c];
 """
 
-# in: x (N, C), segment (N), a row (S); out: (N, C). Each segment goes row by row, all channels of a row together.
+# in: x (N, C), segment (N), anything (S) that tells S; out: (N, C). Each segment goes row by row, all channels of a row together.
 _SOFTMAX = """
 const long width = in0_shape1, segments = in2_shape0;
 const Segments sorted(in1_p, in0_shape0, segments);
@@ -100,7 +100,7 @@ const Segments sorted(in1_p, in0_shape0, segments);
     }
 }
 """
-# dx = y (dy - sum of y dy over the segment). in: y (N, C), dy (N, C), segment (N), a row (S)
+# dx = y (dy - sum of y dy over the segment). in: y (N, C), dy (N, C), segment (N), anything (S)
 _SOFTMAX_BACK = """
 const long width = in0_shape1, segments = in3_shape0;
 const Segments sorted(in2_p, in0_shape0, segments);
@@ -147,12 +147,12 @@ class _Max(jt.Function):
 
 class _Softmax(jt.Function):
     def execute(self, x_NC, segment_N, count):
-        self.segment_N, self.row_S = segment_N, jt.zeros((count,))
-        self.y_NC = jt.code(x_NC.shape, "float32", [x_NC, segment_N, self.row_S], cpu_header=EXP_HEADER + _SORT, cpu_src=_SOFTMAX)
+        self.segment_N, self.any_S = segment_N, jt.zeros((count,))
+        self.y_NC = jt.code(x_NC.shape, "float32", [x_NC, segment_N, self.any_S], cpu_header=EXP_HEADER + _SORT, cpu_src=_SOFTMAX)
         return self.y_NC
 
     def grad(self, grad_NC):
-        inputs = [self.y_NC, grad_NC, self.segment_N, self.row_S]
+        inputs = [self.y_NC, grad_NC, self.segment_N, self.any_S]
         return jt.code(self.y_NC.shape, "float32", inputs, cpu_header=_SORT, cpu_src=_SOFTMAX_BACK), None, None
 
 
