@@ -18,8 +18,7 @@ from launch.runtime import start_jittor
 
 jt = start_jittor()
 
-import geometry.segment as twin  # noqa: E402  (Jittor comes first)
-from benchmarks.paired import compare, machine, write_result  # noqa: E402
+from benchmarks.paired import compare, machine, write_result  # noqa: E402  (Jittor comes first)
 from dataset.sources.humans import generate  # noqa: E402
 from geometry.mesh_batch import MeshBatch  # noqa: E402
 from models.graph_layer import Graph, GraphLayer, GraphLayerConfig  # noqa: E402
@@ -76,7 +75,7 @@ def segment_row(name: str, target_E: np.ndarray, count: int, width: int, rounds:
     for ours, plain in zip(cases["ours"](), cases["plain"]()):
         keep = named if len(ours) == count else slice(None)
         assert np.abs(ours - plain)[keep].max() < 1e-3, f"{name} disagrees with reindex_reduce"
-    seconds = turns({**cases, "numpy, forward alone": lambda: getattr(twin, f"segment_{name}")(x, target_E, count)}, rounds)
+    seconds = turns(cases, rounds)
     return {"what": f"segment_{name}", "rows": len(x), "segments": count, "width": width,
             "ms": {k: 1e3 * statistics.median(v) for k, v in seconds.items()}, "ratio": list(compare(seconds["ours"], seconds["plain"]))}
 
