@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from geometry.laplacian import dirichlet, laplacian, smoothed
+from geometry.laplacian import barycentric_mass, cotangent_laplacian, dirichlet, laplacian, smoothed, uniform_laplacian
 from geometry.sampling import triangle_areas
+from geometry.topology import edges
 
 CORNER = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], float), np.array([[0, 1, 2]])
 
@@ -128,3 +129,55 @@ def test_shells_do_not_mix():
     values = np.zeros((len(vertices), 1))
     values[:half] = np.random.default_rng(1).random((half, 1))
     assert np.abs(smoothed(operator, values, 0.1)[half:]).max() == 0
+
+
+@pytest.mark.parametrize("mesh", [ball, crumpled, two_shells])
+def test_own_cotangents(mesh):
+    vertices, faces = mesh()
+    operator = cotangent_laplacian(vertices, faces)
+    dense, area = operator.stiffness.toarray(), triangle_areas(vertices, faces).sum()
+    scale = abs(dense).max()
+    np.testing.assert_allclose(dense, plain_cotangents(vertices, faces), atol=1e-13 * scale)
+    assert (dense == dense.T).all() and abs(dense.sum(1)).max() < 1e-14 * scale
+    values, shells = np.linalg.eigvalsh(dense), 2 if mesh is two_shells else 1
+    assert values.min() > -1e-13 * scale and values[shells - 1] < 1e-12 * scale < 1e-6 < values[shells]
+    np.testing.assert_allclose(np.trace(vertices.T @ dense @ vertices), 2 * area, rtol=1e-12)
+    np.testing.assert_allclose(operator.mass_V.sum(), area, rtol=1e-14)
+
+
+def test_the_energy_of_a_ball_is_known_from_elsewhere():
+    vertices, faces = ball()
+    assert np.trace(vertices.T @ (cotangent_laplacian(vertices, faces).stiffness @ vertices)) == pytest.approx(25.012985467939, abs=1e-12)
+
+
+def test_degenerate_faces_stay_finite_and_positive():
+    """A sliver, a face without area, one without extent, a copy and a repeated corner; far from the size of the unit box."""
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0.5, 1e-14, 0], [0, 1, 0], [2, 0, 0], [7, 7, 7], [7, 7, 7], [7, 7, 7], [9, 9, 9]], float) * 1e-4
+    faces = np.array([[0, 1, 2], [0, 1, 3], [0, 1, 4], [5, 6, 7], [1, 0, 3], [3, 3, 1]])
+    operator = cotangent_laplacian(vertices, faces)
+    dense = operator.stiffness.toarray()
+    assert np.isfinite(dense).all() and (dense == dense.T).all() and not dense[5:].any() and not operator.mass_V[5:].any()
+    values = np.linalg.eigvalsh(dense)
+    assert values.max() > 1e8 and values.min() > -1e-14 * values.max()      # a tiny area makes a stiff face, not an infinite one
+    np.testing.assert_allclose(operator.mass_V.sum(), 0.5e-8, rtol=1e-9)
+    bare = cotangent_laplacian(vertices, np.zeros((0, 3), int))
+    assert bare.stiffness.nnz == 0 and (bare.mass_V == 0).all()
+    with pytest.raises(ValueError, match="finite"):
+        cotangent_laplacian(vertices * np.nan, faces)
+
+
+def test_mass_by_hand():
+    vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 2, 0], [3, 2, 0], [5, 5, 5]], float)
+    assert barycentric_mass(vertices, np.array([[0, 1, 2], [3, 2, 1]])).tolist() == [1, 2, 2, 1, 0]
+
+
+def test_uniform_by_hand():
+    star = uniform_laplacian(np.array([[0, 1], [0, 2], [1, 2], [2, 3]]), 5)
+    third = 1 / 3
+    np.testing.assert_allclose(star.toarray(), [[-1, .5, .5, 0, 0], [.5, -1, .5, 0, 0], [third, third, -1, third, 0], [0, 0, 1, -1, 0],
+                                                [0, 0, 0, 0, 0]])
+    vertices, faces = ball()
+    operator, degree = uniform_laplacian(edges(faces), len(vertices)), np.bincount(edges(faces).ravel())
+    assert abs(operator.sum(1)).max() < 1e-15
+    values = np.linalg.eigvalsh(degree[:, None] ** .5 * -operator.toarray() / degree[None] ** .5)     # similar to a symmetric one
+    assert values.min() > -1e-13 and values[0] < 1e-13 < 1e-3 < values[1] and values.max() < 2
