@@ -1,7 +1,7 @@
 """Distances over a surface, along its edges, and the bridges that join its separate shells.
 
-Along edges a way is longer than over the triangles (about 9 % on even meshes), which is near enough to tell a limb's far side
-from its neighbour. Characters are made of many shells (clothes, hair, fingers, buttons); bridges say how they hang together.
+Along edges a way is longer than over the triangles (about 9 % on even meshes; geometry/heat.py crosses them), which is near enough to
+tell a limb's far side from its neighbour. Characters are made of many shells (clothes, hair, fingers, buttons); bridges say how they hang together.
 Letters: U points (distinct positions), F faces, E edges, B bridges, R representatives.
 """
 
@@ -41,6 +41,24 @@ def nearest_source(lengths: csr_matrix, sources: np.ndarray) -> np.ndarray:
         raise ValueError("nearest_source needs at least one source")
     _, _, source_U = dijkstra(lengths, indices=sources, min_only=True, return_predecessors=True)
     return np.where(source_U < 0, -1, source_U).astype(np.int64)
+
+
+def continued(lengths: csr_matrix, known_U: np.ndarray) -> np.ndarray:
+    """Distances that stop at the end of a shell, carried on along edges and bridges: (U,) float64.
+
+    known_U: +inf where nothing is known (geometry.heat gives such); finite ones stay as they are. lengths: with the bridges in it.
+    The others: the least, over what is known, of its distance and the way from there; +inf where no way leads.
+    """
+    known_U = np.asarray(known_U, np.float64)
+    start, count = np.flatnonzero(np.isfinite(known_U)), len(known_U)
+    if not 0 < len(start) < count:
+        return known_U.copy()
+    way = lengths.tocoo()
+    # from one more point, outside, to all that is known; no way leads back into what is known
+    onward_E = ~np.isfinite(known_U[way.col])
+    row, col = np.append(way.row[onward_E], np.full(len(start), count)), np.append(way.col[onward_E], start)
+    extended = csr_matrix((np.append(way.data[onward_E], known_U[start]), (row, col)), shape=(count + 1, count + 1))
+    return np.where(np.isfinite(known_U), known_U, dijkstra(extended, indices=count)[:count])
 
 
 def bridges(points_U3: np.ndarray, label_U: np.ndarray, normals_U3: np.ndarray, reach: float) -> np.ndarray:
