@@ -54,10 +54,8 @@ def continued(lengths: csr_matrix, known_U: np.ndarray) -> np.ndarray:
     if not 0 < len(start) < count:
         return known_U.copy()
     way = lengths.tocoo()
-    # from one more point, outside, to all that is known; no way leads back into what is known
-    onward_E = ~np.isfinite(known_U[way.col])
-    row, col = np.append(way.row[onward_E], np.full(len(start), count)), np.append(way.col[onward_E], start)
-    extended = csr_matrix((np.append(way.data[onward_E], known_U[start]), (row, col)), shape=(count + 1, count + 1))
+    row, col = np.append(way.row, np.full(len(start), count)), np.append(way.col, start)    # from one more point to all that is known
+    extended = csr_matrix((np.append(way.data, known_U[start]), (row, col)), shape=(count + 1, count + 1))
     return np.where(np.isfinite(known_U), known_U, dijkstra(extended, indices=count)[:count])
 
 
