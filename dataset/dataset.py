@@ -33,18 +33,21 @@ class RigDataset:
     sources, for messages.
 
     assets: Assets, PreparedAssets, or a prepared folder. batch: over all ranks. workers: processes beside this one (0: none).
-    Points come in random order, so the first Q of them are a fair choice of queries.
+    Points come in random order, so the first Q of them are a fair choice of queries. With ``patch`` K > 0 there are also patch (B, K, 3) and
+    patch_normals, vertices of a connected piece of each mesh in the sample's pose and box, and patch_faces (B, 2K, 3) int32, -1 where
+    there are no more.
     Raises: ValueError when the batch does not divide over the ranks.
     """
 
     def __init__(self, assets: Sequence[Asset] | str | Path, mix: Mix, sampler: Sampler, joints: int, batch: int, *, seed: int = 0,
-                 rank: int = 0, world_size: int = 1, workers: int = 0, group_weights: tuple[tuple[int, int, float], ...] = ()):
+                 rank: int = 0, world_size: int = 1, workers: int = 0, group_weights: tuple[tuple[int, int, float], ...] = (),
+                 patch: int = 0):
         if not 0 <= rank < world_size or batch % world_size:
             raise ValueError(f"a batch of {batch} cannot be split over {world_size} ranks (this is rank {rank}); "
                              "choose a multiple of the number of ranks")
         if isinstance(assets, (str, Path)):
             assets = load_prepared(assets)
-        self.pipeline = Pipeline(assets, mix, sampler, joints, batch, seed, group_weights)
+        self.pipeline = Pipeline(assets, mix, sampler, joints, batch, seed, group_weights, patch)
         share = batch // world_size
         self.slots = tuple(range(rank * share, (rank + 1) * share))
         self.workers = workers

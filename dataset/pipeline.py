@@ -21,6 +21,7 @@ from dataset.asset import Asset, AssetError, merge_fingers
 from dataset.augment import Draw, Mirror, Mix, PointDensity, Rotate, Shells, Tilt
 from dataset.body import Body, SparseRows
 from dataset.format import skeleton
+from dataset.patch import posed_patch
 from dataset.prepared import PreparedAssets
 from dataset.sampler import Sampler, Spots, blend
 
@@ -166,6 +167,7 @@ class Pipeline:
     assets: any sequence of rigged Assets (PreparedAssets, or a list). joints: 22 or 52, what the network predicts. batch: samples of
     a step over all ranks. group_weights: (index range start, stop, weight) per group of assets, to fix the groups' shares of the
     draws whatever their sizes; without them every asset comes once per epoch, in an order of its own each time.
+    patch: so many vertices of a connected piece of each mesh come along (dataset/patch.py); the rest of a sample is the same without.
     """
     assets: Sequence[Asset]
     mix: Mix
@@ -174,6 +176,7 @@ class Pipeline:
     batch: int
     seed: int = 0
     group_weights: tuple[tuple[int, int, float], ...] = ()
+    patch: int = 0
     _ready: dict = field(default_factory=dict, repr=False)
 
     def __post_init__(self):
@@ -230,13 +233,15 @@ class Pipeline:
         draws = [_naming(body, mix, body, rng) for body, rng in zip(bodies, rngs)]
         choices = [_naming(body, choose, draw, body, self.sampler, mix, rng) for body, draw, rng in zip(bodies, draws, rngs)]
         moves = [_naming(body, draw.move) for body, draw in zip(bodies, draws)]
-        batch = _blank(len(bodies), self.sampler.count, self.joints)
+        batch = _blank(len(bodies), self.sampler.count, self.joints, self.patch)
         batch["asset"] = [body.source for body in bodies]
         for b, (choice, move, rng) in enumerate(zip(choices, moves, rngs)):
             row = {key: values[b, ...] for key, values in batch.items() if key != "asset"}
             direct = row["skin"] if choice.body.joint_count == self.joints and choice.body.has_skin else None
             posed = _naming(choice.body, pose, choice, move, self.sampler.count, mix, rng, direct)
             _fill(row, choice, posed, mix, rng)
+            if self.patch:      # last of all: what was drawn before stays as it is without a patch
+                _fill_patch(row, choice, move[0], posed, rng)
         return batch
 
 
@@ -250,11 +255,13 @@ def _naming(body: Body, function: Callable, *args):
         raise AssetError(f"{body.source}: cannot be posed and sampled ({error}); run dataset.asset.check on it") from error
 
 
-def _blank(batch: int, points: int, joints: int) -> Batch:
-    """Arrays of a batch, float32 zeros."""
+def _blank(batch: int, points: int, joints: int, patch: int) -> Batch:
+    """Arrays of a batch, zeros: float32, and int32 for faces."""
     tails = {"points": (points, 3), "normals": (points, 3), "has_normals": (), "joints": (joints, 3), "joint_mask": (joints,),
              "skin": (points, joints), "skin_mask": (), "upright": ()}
-    return {key: np.zeros((batch, *tail), np.float32) for key, tail in tails.items()}
+    if patch:
+        tails |= {"patch": (patch, 3), "patch_normals": (patch, 3), "patch_faces": (2 * patch, 3)}
+    return {key: np.zeros((batch, *tail), np.int32 if key == "patch_faces" else np.float32) for key, tail in tails.items()}
 
 
 def _fill(row: dict[str, np.ndarray], choice: Choice, posed: Posed, mix: Mix, rng: np.random.Generator) -> None:
@@ -266,6 +273,14 @@ def _fill(row: dict[str, np.ndarray], choice: Choice, posed: Posed, mix: Mix, rn
     row["points"][:] = mix.jitter((posed.points_N3 - np.float32(centre_3)) * np.float32(scale), rng)
     row["joints"][:], row["joint_mask"][:] = (joints_J3 - centre_3) * scale * mask_J[:, None], mask_J
     row["upright"][...] = choice.draw.upright
+
+
+def _fill_patch(row: dict[str, np.ndarray], choice: Choice, transforms_J44: np.ndarray, posed: Posed, rng: np.random.Generator) -> None:
+    """Write a patch into the sample's row, in the sample's box; without normals where the sample has none."""
+    centre_3, scale = _box(posed)
+    points_K3, normals_K3, row["patch_faces"][:] = posed_patch(choice.body, transforms_J44, choice.draw.mirrored, len(row["patch"]), rng)
+    row["patch"][:] = (points_K3 - centre_3) * scale
+    row["patch_normals"][:] = normals_K3 * row["has_normals"]
 
 
 def _box(posed: Posed) -> tuple[np.ndarray, float]:

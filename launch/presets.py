@@ -25,6 +25,7 @@ class DataConfig:
     rest_share: float | None = None  # of the draws in rest pose, the others in the stage's proportions; None: the stage's own share
     extra_share: float = 0.3     # of the draws that go to the folders given with --assets
     workers: int = 1             # processes that pose and sample
+    patch: int = 64              # vertices of a piece of each mesh, drawn only for the losses of re-posed surfaces
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 
 from dataset.asset import Asset, AssetError
 from dataset.augment import FINETUNE, PRETRAIN, Mix
@@ -46,7 +47,8 @@ class DataPaths:
 class TrainingData:
     """Training batches from any step on, and the same validation batches every time.
 
-    A batch holds what dataset.pipeline makes, and query (B, Q, 3), query_normals: its first Q points; skin is cut to them.
+    A batch holds what dataset.pipeline makes, and query (B, Q, 3), query_normals: its first Q points; skin is cut to them. Where a loss
+    looks at surfaces, the queries go on with the K vertices of the patch.
     """
     train: PreparedAssets
     validation: RigDataset
@@ -59,7 +61,7 @@ class TrainingData:
         cfg, fixed = self.cfg, self.validation.pipeline
         self.dataset = RigDataset(self.train, self.mix, fixed.sampler, fixed.joints, cfg.optim.batch,
                                   seed=cfg.seed, rank=rank, world_size=world_size, workers=cfg.data.workers,
-                                  group_weights=self.groups)
+                                  group_weights=self.groups, patch=cfg.data.patch if cfg.loss.on_surface else 0)
         for batch in self.dataset.batches(start, stop):
             yield with_queries(batch, cfg.data.queries)
 
@@ -75,9 +77,12 @@ class TrainingData:
 
 
 def with_queries(batch: Batch, count: int) -> Batch:
-    """Points come in random order, so the first ones are a fair choice of queries."""
-    return {**batch, "query": batch["points"][:, :count], "query_normals": batch["normals"][:, :count],
-            "skin": batch["skin"][:, :count]}
+    """Points come in random order, so the first ones are a fair choice of queries. After them come those of a patch, without truth."""
+    batch = {**batch, "query": batch["points"][:, :count], "query_normals": batch["normals"][:, :count], "skin": batch["skin"][:, :count]}
+    if "patch" in batch:
+        batch["query"] = np.concatenate([batch["query"], batch["patch"]], axis=1)
+        batch["query_normals"] = np.concatenate([batch["query_normals"], batch["patch_normals"]], axis=1)
+    return batch
 
 
 def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:

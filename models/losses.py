@@ -10,6 +10,7 @@ import jittor as jt
 import numpy as np
 
 from dataset.format import skeleton
+from models.surface_losses import surface_losses
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class LossWeights:
     symmetry: float = 0.1    # left and right bones of equal length, where the truth's are
     bone_length: float = 0.2
     confidence: float = 0.02 # small: its gradient grows as errors shrink, and joints come first
+    edge: float = 0.0        # of a piece of the mesh moved by the predicted rig: edges keep their length. Off: no gain was measured
+    laplacian: float = 0.0   # ... and the vertices lie in the middle of their neighbours
+    normal: float = 0.0      # ... and neighbouring faces look the same way
+
+    @property
+    def on_surface(self) -> bool:
+        """Whether a part looks at a piece of the mesh."""
+        return bool(self.edge or self.laplacian or self.normal)
 
 
 def distance(a: jt.Var, b: jt.Var) -> jt.Var:
@@ -39,6 +48,7 @@ class RigLoss:
 
     Batch: joints (B, J, 3), joint_mask (B, J), skin (B, Q, J), skin_mask (B,), query (B, Q, 3); upright (B,): 0 for a figure turned
     so far that only the confidence, where there is one, learns from it; rotations (B, J, 3, 3): random global bone rotations for the posed-vertex part.
+    With the parts on surfaces also patch (B, K, 3) and patch_faces (B, T, 3); the queries then end with the patch's vertices.
     """
 
     def __init__(self, joint_count: int, weights: LossWeights):
@@ -52,7 +62,10 @@ class RigLoss:
         self.parents = shape.parents
 
     def __call__(self, rig, batch: dict[str, jt.Var]) -> dict[str, jt.Var]:
-        mask_BJ, skin_mask_B = batch["joint_mask"], batch["skin_mask"]
+        mask_BJ, skin_mask_B, asked = batch["joint_mask"], batch["skin_mask"], (rig, batch)
+        if "patch_faces" in batch:      # the last queries are vertices of patches, whose skin is not asked for here
+            count = batch["skin"].shape[1]
+            rig, batch = rig._replace(skin_BQJ=rig.skin_BQJ[:, :count]), {**batch, "query": batch["query"][:, :count]}
         if rig.expected_error_BJ is not None:  # then prediction turns figures upright by it, and joints need to be right only there
             mask_BJ, skin_mask_B = mask_BJ * batch["upright"].unsqueeze(1), skin_mask_B * batch["upright"]
         parts = {
@@ -63,6 +76,8 @@ class RigLoss:
         }
         if self.weights.posed:
             parts["posed"] = self.posed_part(rig, batch, skin_mask_B * mask_BJ.min(-1))
+        if self.weights.on_surface:
+            parts |= self.surface_parts(*asked, skin_mask_B * mask_BJ.min(-1))
         if rig.expected_error_BJ is not None:
             parts["confidence"] = self.confidence_part(rig, batch)
         parts["total"] = sum(getattr(self.weights, name) * part for name, part in parts.items())
@@ -93,6 +108,12 @@ class RigLoss:
         got_BQ3 = self.pose(batch["query"], rig.joints_BJ3, rig.skin_BQJ, turn)
         want_BQ3 = self.pose(batch["query"], batch["joints"], batch["skin"], turn)
         return masked_mean(distance(got_BQ3, want_BQ3).mean(-1), known_B)
+
+    def surface_parts(self, rig, batch: dict[str, jt.Var], known_B: jt.Var) -> dict[str, jt.Var]:
+        """Those of surface_losses, of each patch as the predicted rig moves it under the same bone rotations as the posed part."""
+        first = batch["skin"].shape[1]
+        turned_BK3 = self.pose(batch["patch"], rig.joints_BJ3, rig.skin_BQJ[:, first:], batch["rotations"])
+        return surface_losses(turned_BK3, batch["patch"].numpy(), batch["patch_faces"].numpy(), known_B.numpy() > 0)
 
     def pose(self, query_BQ3: jt.Var, joints_BJ3: jt.Var, skin_BQJ: jt.Var, turn_BJ33: jt.Var) -> jt.Var:
         """Linear blend skinning with identity rest frames: v' = sum_j w_j (G_j (v - x_j) + p_j).
