@@ -1,7 +1,8 @@
 """Triangles to pixels: a z-buffer in NumPy, for pictures without a display or a GPU.
 
 A pixel belongs to the nearest triangle that covers its centre (Pineda, "A Parallel Algorithm for Polygon Rasterization", 1988:
-edge functions), ties to the smaller face index. Candidate pixels of many triangles are tested at once.
+edge functions); depths are compared as float32, ties go to the smaller face index. Candidate pixels of many triangles are tested at once.
+Rooms without Jittor draw with it; everybody else with its fast twin, ops/raster.py.
 Letters: V vertices, F faces, H rows from the top, W columns from the left, P positions.
 """
 
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 CHUNK = 1 << 20                # candidate pixels tested at once: bounds the memory
-DEPTH_STEPS = (1 << 30) - 1    # depth is compared in this many steps, so that one integer holds (depth, face)
 EDGE = -1e-9                   # a centre on an edge counts for both sides, or rounding would leave holes between them
 FLAT = 0.01                    # pixels that an edge must rise for its crossing of a row to be computed: below, rounding would decide
 EMPTY = np.iinfo(np.int64).max
@@ -36,11 +36,13 @@ class Fragments:
         return out_HWC
 
 
-def rasterize(points_V3: np.ndarray, faces_F3: np.ndarray, height: int, width: int) -> Fragments:
-    """Draw triangles whose vertices are already on the picture, in parallel projection.
+def rasterize(points_V3: np.ndarray, faces_F3: np.ndarray, height: int, width: int, perspective: bool = False) -> Fragments:
+    """Draw triangles whose vertices are already on the picture.
 
     points_V3: x in pixels to the right, y in pixels down (the centre of the first pixel is 0.5, 0.5), depth away from the eye.
-    Both sides of a triangle show. Parts outside the picture are cut; triangles without area show nothing.
+    With perspective, depth is the distance z along the eye's axis: 1 / depth = sum_k b_k / z_k and the weights are depth b_k / z_k, with b
+    the shares of the triangle's area on the picture, so that what is blended is straight in space; triangles with a corner at z <= 0 are
+    left out. Both sides of a triangle show. Parts outside the picture are cut; triangles without area show nothing.
     Raises: ValueError when a point is not finite, a face names no vertex, or the picture has no pixels.
     """
     points_V3, faces_F3 = np.asarray(points_V3, dtype=np.float64), np.asarray(faces_F3, dtype=np.int64)
@@ -51,18 +53,33 @@ def rasterize(points_V3: np.ndarray, faces_F3: np.ndarray, height: int, width: i
     if len(faces_F3) and (faces_F3.min() < 0 or faces_F3.max() >= len(points_V3)):
         raise ValueError(f"faces name vertices {faces_F3.min()} to {faces_F3.max()} of {len(points_V3)}")
     corners_F33 = points_V3[faces_F3]
-    near, far = (corners_F33[:, :, 2].min(), corners_F33[:, :, 2].max()) if len(faces_F3) else (0.0, 0.0)
     box = _pixel_boxes(corners_F33, height, width)
+    if perspective:
+        box[~(corners_F33[:, :, 2] > 0).all(1)] = 0
     buffer_P = np.full(height * width, EMPTY)
     for faces in _chunks((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])):
         which_P, x_P, y_P = _candidates(corners_F33[faces], box[faces])
         bary_3P = _barycentric(_shared(corners_F33[faces])[:, which_P], x_P + 0.5, y_P + 0.5)
         inside = np.flatnonzero((bary_3P >= EDGE).all(0))  # False for the NaN of an empty triangle
         face_P = faces[which_P[inside]]
-        depth_P = (bary_3P[:, inside].T * corners_F33[face_P, :, 2]).sum(1)
-        step_P = np.rint((depth_P - near) / max(far - near, 1e-300) * DEPTH_STEPS).clip(0, DEPTH_STEPS).astype(np.int64)
-        np.minimum.at(buffer_P, (y_P * width + x_P)[inside], (step_P << 32) + face_P)
-    return _resolve(buffer_P, corners_F33, height, width)
+        _, depth_P = _in_space(bary_3P[:, inside].T, corners_F33[face_P, :, 2], perspective)
+        np.minimum.at(buffer_P, (y_P * width + x_P)[inside], (_ordered(depth_P) << 32) + face_P)
+    return _resolve(buffer_P, corners_F33, height, width, perspective)
+
+
+def _in_space(bary_P3: np.ndarray, z_P3: np.ndarray, perspective: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the corners (P, 3) and depth (P,), of shares of the area on the picture."""
+    if not perspective:
+        return bary_P3, (bary_P3 * z_P3).sum(1)
+    ratio_P3 = bary_P3 / z_P3
+    depth_P = 1 / ratio_P3.sum(1)
+    return ratio_P3 * depth_P[:, None], depth_P
+
+
+def _ordered(depth_P: np.ndarray) -> np.ndarray:
+    """(P,) int64 that order as the depths do as float32: one integer then holds (depth, face)."""
+    bits_P = depth_P.astype(np.float32).view(np.int32)
+    return (bits_P ^ (bits_P >> 31 & 0x7FFFFFFF)).astype(np.int64)
 
 
 def _pixel_boxes(corners_F33: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -123,14 +140,14 @@ def _barycentric(shared_7P: np.ndarray, x_P: np.ndarray, y_P: np.ndarray) -> np.
     return np.stack([1 - weight_b - weight_c, weight_b, weight_c])
 
 
-def _resolve(buffer_P: np.ndarray, corners_F33: np.ndarray, height: int, width: int) -> Fragments:
+def _resolve(buffer_P: np.ndarray, corners_F33: np.ndarray, height: int, width: int, perspective: bool) -> Fragments:
     covered = np.flatnonzero(buffer_P != EMPTY)
     face_P = np.full(height * width, -1, np.int64)
     face_P[covered] = buffer_P[covered] & 0xFFFFFFFF
     bary_P3, depth_P = np.zeros((height * width, 3)), np.full(height * width, np.inf)
     corners = corners_F33[face_P[covered]]
-    bary_P3[covered] = _barycentric(_shared(corners), covered % width + 0.5, covered // width + 0.5).T
-    depth_P[covered] = (bary_P3[covered] * corners[:, :, 2]).sum(1)
+    shares_P3 = _barycentric(_shared(corners), covered % width + 0.5, covered // width + 0.5).T
+    bary_P3[covered], depth_P[covered] = _in_space(shares_P3, corners[:, :, 2], perspective)
     return Fragments(face_P.reshape(height, width), bary_P3.reshape(height, width, 3), depth_P.reshape(height, width))
 
 

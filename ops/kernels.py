@@ -7,6 +7,16 @@ input gives the same bits, whatever the number of threads (matrix products: for 
 
 import jittor as jt
 
+# Before a method (HERE) or a function (BOTH) that a CPU text and a CUDA text share.
+SHARED_HEADER = """
+#ifdef __CUDACC__
+#define HERE __host__ __device__
+#else
+#define HERE
+#endif
+#define BOTH HERE static inline
+"""
+
 # 2^f on [-1/2, 1/2], Chebyshev interpolation of degree 6 (relative error 3e-9), times 2^n put together from its bits. It is ours
 # because gcc vectorises it on every machine, where expf vectorises only with a recent glibc. Relative error below 1e-7 (1 + |x|); arguments
 # are clamped to [-87, 87] by their bits, because Jittor's -Ofast would let a comparison of floats swallow a NaN, and a NaN must be seen.

@@ -57,6 +57,20 @@ def test_agrees_with_twin():
     np.testing.assert_allclose(got.depth_HW, want_depth, rtol=1e-9)
 
 
+def test_perspective_by_hand():
+    # half-way on the picture between z = 1 and z = 3: 1 / z = 2 / 3, so z = 1.5, a quarter of the way in space
+    got = rasterize(np.array([[0, -9, 1.], [0, 10, 1], [1, .5, 3]]), np.array([[0, 1, 2]]), 1, 1, perspective=True)
+    assert got.depth_HW.item() == pytest.approx(1.5)
+    np.testing.assert_allclose(got.bary_HW3[0, 0], [.375, .375, .25], atol=1e-12)
+
+
+def test_depth_decides_on_both_sides_of_zero_and_nothing_behind_the_eye_is_seen():
+    points = np.concatenate([SQUARE_V3 - [0, 0, 3], SQUARE_V3])       # z = -2 and 1
+    faces = np.concatenate([SQUARE_F3 + 4, SQUARE_F3])
+    assert set(np.unique(rasterize(points, faces, 4, 4).face_HW)) == {2, 3}
+    assert set(np.unique(rasterize(points, faces, 4, 4, perspective=True).face_HW)) == {0, 1}
+
+
 def test_chunks_change_nothing(monkeypatch):
     rng = np.random.default_rng(1)
     points, faces = rng.uniform(0, 30, size=(60, 3)), rng.integers(0, 60, size=(80, 3))
