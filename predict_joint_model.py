@@ -75,6 +75,7 @@ def add_wishes(group) -> None:
     group.add_argument("--symmetric", action="store_true", help="a mesh that is its own mirror image gets such weights, exactly")
     group.add_argument("--fbx", action="store_true", help="write rigged.fbx beside rigged.glb; needs Blender's package "
                        "(pip install --require-hashes -r launch/locks/requirements-fbx.lock)")
+    group.add_argument("--turntable", action="store_true", help="draw the rig once round as well, turntable.gif")
     group.add_argument("--animate", type=Path, metavar="CLIP",
                        help="bake a motion into rigged.glb: a .bvh, or an .npz with one clip or a bank of them")
     group.add_argument("--clip", metavar="NAME", help="which clip of the bank that --animate names")
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     clip = load_clip(args.animate, args.clip) if args.animate else None
     if args.fbx and not has_blender():
         raise ValueError(f"--fbx: {INSTALL}")
-    wishes = Delivery(args.dialect, args.hands, args.influences, args.rig, args.symmetric, clip, args.fbx)
+    wishes = Delivery(args.dialect, args.hands, args.influences, args.rig, args.symmetric, clip, args.fbx, args.turntable)
     predictor = Predictor(args.checkpoint, PredictorOptions(args.joints, args.seed, args.looks, not args.one_pass))
     name = args.name or args.checkpoint.resolve().name
     options = BatchOptions(args.output, name, args.up, wishes, args.batch_size, sys.stderr.isatty())

@@ -128,11 +128,11 @@ def import_rooms() -> None:
 def watch(clocks: Clocks, jt) -> None:
     """Put clocks around the door's steps, under every name that our modules know them by."""
     import dataset.exporter
-    import dataset.preview
     import dataset.sources.files
     import launch.predictor
+    import pictures.preview
+    import pictures.report
     import rigging.quality
-    import rigging.quality_pictures
     import rigging.scene
     import rigging.weights
     from dataset.sampler import Sampler
@@ -146,10 +146,10 @@ def watch(clocks: Clocks, jt) -> None:
     for (part, step), owner in zip(steps.items(), (launch.predictor.Predictor, Sampler, JointModel, JointModel)):
         setattr(owner, step.__name__, clocks.around(part, step, fetch if "{}" in part else lambda answer: None))
     for part, module, name in (("- read the file", dataset.sources.files, "load_asset"),
-                               ("- draw the preview", dataset.preview, "draw_preview"),
+                               ("- draw the preview", pictures.preview, "draw_preview"),
                                ("- write arrays", dataset.exporter, "save_contest"), ("- polish the weights", rigging.weights, "polish"),
                                ("- examine the rig", rigging.quality, "examine"), ("- put the rig into the scene", rigging.scene, "add_rig"),
-                               ("- draw the report", rigging.quality_pictures, "draw")):
+                               ("- draw the report", pictures.report, "draw")):
         step = getattr(module, name)
         timed = clocks.around(part, step)
         for known in list(sys.modules.values()):

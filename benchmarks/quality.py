@@ -72,8 +72,10 @@ def spread(good: list[Quality]) -> None:
 
 
 def write_page(path: Path, name: str, asset: Asset, rig: CharacterRig, quality: Quality) -> None:
+    from launch.runtime import start_jittor
+    start_jittor()
+    from pictures.report import draw
     from rigging.quality_figure import Figure
-    from rigging.quality_pictures import draw
     from rigging.report_html import report_html
     start = time.process_time()
     page = report_html(name, quality, draw(Figure.of(asset.vertices_V3, asset.faces_F3, rig)))

@@ -149,12 +149,3 @@ def _resolve(buffer_P: np.ndarray, corners_F33: np.ndarray, height: int, width: 
     shares_P3 = _barycentric(_shared(corners), covered % width + 0.5, covered // width + 0.5).T
     bary_P3[covered], depth_P[covered] = _in_space(shares_P3, corners[:, :, 2], perspective)
     return Fragments(face_P.reshape(height, width), bary_P3.reshape(height, width, 3), depth_P.reshape(height, width))
-
-
-def lambert(normals_P3: np.ndarray, light_3: np.ndarray, ambient: float = 0.35) -> np.ndarray:
-    """Brightness in [ambient, 1] of surfaces under a far light: ambient + (1 - ambient) * max(n . l, 0); both sides are lit alike.
-
-    normals of any leading shape (..., 3), unit; light_3 points towards the light, any length but zero. -> (...).
-    """
-    light_3 = np.asarray(light_3, dtype=np.float64)
-    return ambient + (1 - ambient) * np.abs(normals_P3 @ (light_3 / np.linalg.norm(light_3)))

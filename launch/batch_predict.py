@@ -5,7 +5,7 @@
                               transformed_vertices.npy  vertices (V, 3)
                               rigged.glb | rigged.vrm   meshes only: the file's own scene with the rig in it, polished weights
                               rigged.fbx                the same scene, with --fbx
-                              preview.png  report.json
+                              preview.png  turntable.gif (with --turntable)  report.json
     <output>/<run>/summary.json                         there when the batch came to its end
 
 Nothing written depends on the clock, on the number of processes, on other inputs or on their order (only a second input of the
@@ -41,7 +41,7 @@ from launch.ranks import Ranks
 from launch.rig_folder import Making, as_json, standing, write_rig
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("geometry", "dataset", "rigging", "ops", "PCT", "models", "launch")
+CODE = ("geometry", "dataset", "rigging", "ops", "pictures", "PCT", "models", "launch")
 NAME_LENGTH = 100
 
 

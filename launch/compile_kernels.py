@@ -4,12 +4,14 @@
 
 Jittor compiles each operation at its first use and keeps it. Its kernels depend on types, numbers of axes and which axes have length
 1, never on other sizes, and on what is computed together; so a few figures made here, rigged and forgotten, compile what every later
-file needs: meshes and clouds, with normals and without, each decoded in a first piece, a further one, and one of a single vertex.
+file needs: meshes and clouds, with normals and without, each decoded in a first piece, a further one, and one of a single vertex; and the
+pictures.
 Letters: V vertices, F faces.
 """
 
 import os
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -52,12 +54,15 @@ def compile_all(checkpoint: Path) -> None:
     Raises: FileNotFoundError or ValueError for a checkpoint that cannot be used.
     """
     from launch.predictor import Predictor, PredictorOptions
+    from pictures.preview import draw_preview
     for looks in (1, 2):  # more than two are computed like two
         options = PredictorOptions(looks=looks)
         mesh = figure(2 * options.query_chunk + 1)
         cloud = replace(mesh, faces_F3=None)  # a mesh whose hands are not looked for is computed like it
         for asset in (mesh, cloud, replace(cloud, normals_V3=None)):
-            Predictor(checkpoint, options).predict(asset)
+            rig = Predictor(checkpoint, options).predict(asset)
+    with tempfile.TemporaryDirectory() as folder:
+        draw_preview(Path(folder) / "preview.png", mesh.vertices_V3, mesh.faces_F3, rig.joints_J3, rig.parents, "z")
 
 
 def main() -> int:

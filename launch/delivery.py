@@ -30,7 +30,7 @@ class Delivery:
     """dialect: a key of dataset.format.DIALECTS; hands: "full", "mitten" or "none". influences: the most that a vertex keeps, 1-8.
     policy, for files that have a rig: "replace" or "keep-skeleton", where the user's bones keep their names and dialect and hands
     have nothing to say. symmetric: make mirror images of a symmetric mesh follow alike, exactly. clip: a motion to bake in.
-    fbx: the rigged scene as FBX too, through Blender's package."""
+    fbx: the rigged scene as FBX too, through Blender's package. turntable: a picture of the rig turning."""
     dialect: str = "contest"
     hands: str = "full"
     influences: int = 4
@@ -38,6 +38,7 @@ class Delivery:
     symmetric: bool = False
     clip: Clip | None = None
     fbx: bool = False
+    turntable: bool = False
 
     def digest(self) -> str:
         """Of all that these wishes decide; two that would write other bytes have other digests."""

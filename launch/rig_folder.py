@@ -6,12 +6,12 @@ from pathlib import Path
 
 from dataset.asset import Asset, network_rotation
 from dataset.exporter import replace_folder, save_contest
-from dataset.preview import draw_preview
 from launch.delivery import Delivered, Delivery, deliver
 from launch.rig_result import CM_PER_BOX, RigResult
+from pictures.preview import draw_preview, draw_turntable
+from pictures.report import draw
 from rigging.fbx import write_fbx
 from rigging.quality import Quality
-from rigging.quality_pictures import draw
 from rigging.report_html import report_html
 
 DOUBT = 0.5               # confidence under which a joint is named
@@ -56,8 +56,10 @@ def _write_files(folder: Path, asset: Asset, rig: RigResult, wishes: Delivery, d
                        [*report["warnings"], *delivered.notes])
     (folder / "report.html").write_bytes(page)
     turn = network_rotation(asset)  # so that the figure's front is drawn as the front, whatever the file's custom
-    draw_preview(folder / "preview.png", turn.apply(asset.vertices_V3), asset.faces_F3 if asset.has_faces else None,
-                 turn.apply(rig.joints_J3), rig.parents, "z", skin_VJ=delivered.rig.skin_VJ)
+    figure = (turn.apply(asset.vertices_V3), asset.faces_F3 if asset.has_faces else None, turn.apply(rig.joints_J3), rig.parents, "z")
+    draw_preview(folder / "preview.png", *figure, skin_VJ=delivered.rig.skin_VJ)
+    if wishes.turntable:
+        draw_turntable(folder / "turntable.gif", *figure, skin_VJ=delivered.rig.skin_VJ)
 
 
 def standing(folder: Path, made_from: str) -> dict | None:

@@ -7,10 +7,10 @@ All text passes html.escape, and a content policy in the page forbids scripts an
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import NamedTuple
 
 from rigging.quality import Check, Quality
 from rigging.quality_limits import shown
-from rigging.quality_pictures import Picture, Pictures
 
 WORDS = {"pass": "Pass", "warn": "Look here", "fail": "Fail"}
 SUMMARIES = {"pass": "Nothing was found that an artist would have to mend.",
@@ -18,6 +18,22 @@ SUMMARIES = {"pass": "Nothing was found that an artist would have to mend.",
              "fail": "The rig is not fit for use as it is. The points below say what is wrong."}
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 MEASURES = ("bleed", "roughness", "speckle")
+
+
+class Picture(NamedTuple):
+    """jpeg: the file's bytes. caption: text, not markup."""
+    caption: str
+    jpeg: bytes
+    width: int
+    height: int
+
+
+class Pictures(NamedTuple):
+    """skeleton: front and side; heat: one a joint; poses: one a pose. pictures/report.py draws them."""
+    skeleton: tuple[Picture, ...]
+    heat: tuple[Picture, ...]
+    poses: tuple[Picture, ...]
+
 
 STYLE = """
 :root{--ink:#1f2430;--soft:#667085;--line:#e4e7ec;--paper:#f7f8fa;--pass:#12744a;--warn:#9a6200;--fail:#b42318}

@@ -10,16 +10,17 @@ ROOMS = {  # room -> what of ours it may import, besides itself
     "geometry": (),
     "dataset": ("geometry",),
     "ops": (),
+    "pictures": ("geometry", "dataset", "ops", "rigging"),
     "PCT": ("ops",),
     "models": ("ops", "PCT", "geometry", "dataset.format"),
     "rigging": ("geometry", "dataset"),
     "viewer": ("geometry", "dataset", "rigging"),
-    "launch": ("geometry", "dataset", "rigging", "ops", "PCT", "models"),
+    "launch": ("geometry", "dataset", "rigging", "ops", "pictures", "PCT", "models"),
 }
 DOORS = ("train_joint_model.py", "predict_joint_model.py", "evaluate_joint_model.py", "view_rig.py")
 YARDS = ("tests", "benchmarks")  # may import anything; nobody imports them
 NO_CODE = ("data", "output", "docs", "predict_joint")
-WITH_JITTOR = ("ops", "PCT", "models", "launch", "dataset/dataset.py")
+WITH_JITTOR = ("ops", "pictures", "PCT", "models", "launch", "dataset/dataset.py")
 WITHOUT_JITTOR = ("models/metrics.py", "launch/config.py", "launch/checkpoint.py")  # inside rooms that have it
 FILE_MODULES = {"os", "io", "pathlib", "glob", "shutil", "tempfile", "pickle", "json", "zipfile", "safetensors"}
 FILE_CALLS = {"open", "np.load", "np.save", "np.savez", "np.loadtxt", "np.savetxt", "np.fromfile", "np.memmap",

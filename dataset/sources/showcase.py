@@ -13,12 +13,12 @@ from PIL import Image, ImageDraw
 from dataset.asset import Asset
 from dataset.sources.humans import HumanStyle, generate
 from geometry.kinematics import homogeneous, rotvec_to_matrix
-from geometry.raster import lambert, rasterize
+from geometry.raster import rasterize
 from geometry.sampling import sample_surface
+from geometry.shading import seen_from_behind, shade
 
 CELL = (190, 220)               # width and height of one figure on the sheet, pixels
 TURN = np.radians(30)           # figures are seen from this far to their left
-LIGHT = (-0.35, 0.55, 0.9)
 
 
 def draw_sheet(path: str | Path, assets: list[Asset], columns: int = 10, weights: bool = False) -> None:
@@ -42,11 +42,12 @@ def _figure(asset: Asset, weights: bool) -> Image.Image:
     fragments = rasterize(place(seen_V3), asset.faces_F3, height, width)
     picture_HW3 = np.full((height, width, 3), 255.0)
     covered = fragments.covered_HW
-    normals_P3 = fragments.interpolate(asset.normals_V3 @ turn_33.T, asset.faces_F3)[covered]
-    normals_P3 *= np.where(normals_P3[:, 2:] < 0, -1, 1)      # the inside of cloth is lit like its outside
-    colour_VC = _joint_colours(asset) if weights else np.full((len(seen_V3), 3), 222.0)
-    picture_HW3[covered] = fragments.interpolate(colour_VC, asset.faces_F3)[covered] * lambert(normals_P3, LIGHT, ambient=0.4)[:, None]
-    image = Image.fromarray(picture_HW3.clip(0, 255).astype(np.uint8))
+    normals_V3 = asset.normals_V3 @ turn_33.T
+    colour_VC = _joint_colours(asset) if weights else np.full((len(seen_V3), 3), 0.87)
+    normals_P3, colour_P3 = (fragments.interpolate(x, asset.faces_F3)[covered] for x in (normals_V3, colour_VC))
+    behind_P = seen_from_behind(normals_V3[asset.faces_F3[fragments.face_HW[covered]]])
+    picture_HW3[covered] = 255 * shade(normals_P3, colour_P3, np.ones(len(normals_P3)), behind_P)
+    image = Image.fromarray(np.rint(picture_HW3).astype(np.uint8))
     pen, dots_J3 = ImageDraw.Draw(image), place(bones_J3)
     for j, parent in enumerate(asset.parents):
         if parent is not None and j < 22:
@@ -56,9 +57,9 @@ def _figure(asset: Asset, weights: bool) -> Image.Image:
 
 
 def _joint_colours(asset: Asset) -> np.ndarray:
-    """Far apart hues for neighbouring joints, mixed by weight: (V, 3) in 0..255."""
+    """Far apart hues for neighbouring joints, mixed by weight: (V, 3) in 0..1."""
     hue_J = (np.arange(asset.joint_count) * 0.381966) % 1
-    return 255 * asset.skin_VJ @ np.array([colorsys.hsv_to_rgb(h, 0.55, 1.0) for h in hue_J])
+    return asset.skin_VJ @ np.array([colorsys.hsv_to_rgb(h, 0.55, 1.0) for h in hue_J])
 
 
 def write_examples(folder: str | Path) -> list[Path]:

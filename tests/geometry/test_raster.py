@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import Delaunay
 
 from geometry import raster
-from geometry.raster import lambert, rasterize
+from geometry.raster import rasterize
 
 SQUARE_V3 = np.array([[0, 0, 1], [4, 0, 1], [4, 4, 1], [0, 4, 1]], dtype=float)
 SQUARE_F3 = np.array([[0, 1, 2], [0, 2, 3]])
@@ -109,8 +109,3 @@ def test_degenerate_faces_show_nothing():
 def test_refuses(points, faces, size, message):
     with pytest.raises(ValueError, match=message):
         rasterize(points, faces, size, size)
-
-
-def test_lambert_by_hand():
-    got = lambert(np.array([[0, 0, 1.], [0, 1, 0], [0, 0, -1], [0, .6, .8]]), [0, 0, 2], ambient=.2)
-    np.testing.assert_allclose(got, [1, .2, 1, .84])

@@ -172,6 +172,14 @@ def test_a_clip_is_baked_in_and_tells_results_apart(predictor, inputs, tmp_path)
                 Delivery(clip=replace(still, fps=24.0)).digest()}) == 4
 
 
+def test_a_turntable_comes_when_it_is_wished_for(predictor, inputs, tmp_path):
+    run(predictor, [inputs / "hero.glb"], tmp_path, wishes=Delivery(turntable=True))
+    folder = tmp_path / "run" / "other" / "hero"
+    assert {path.name for path in folder.iterdir()} == MESH_FILES | {"turntable.gif"}
+    assert json.loads((folder / "report.json").read_text())["files"]["turntable.gif"] == (folder / "turntable.gif").stat().st_size > 10_000
+    assert Delivery(turntable=True).digest() != Delivery().digest()
+
+
 def test_up_is_what_the_user_says(predictor, inputs, tmp_path):
     run(predictor, [inputs / "scan.xyz"], tmp_path, up="y")
     assert json.loads(next(tmp_path.rglob("report.json")).read_text())["up"] == "y"

@@ -56,6 +56,18 @@ for looks, hands in ((4, True), (1, True), (4, False)):
             predictor.predict(asset)
             if count <= 1024:  # the first file of another network
                 Predictor(CHECKPOINT, options).predict(asset)
+import pathlib, tempfile
+from pictures.preview import draw_preview, draw_turntable
+from pictures.report import draw
+from rigging.quality_figure import Figure
+from rigging.rig import CharacterRig
+mesh = figure(900)
+rig = Predictor(CHECKPOINT, options).predict(mesh)
+path = pathlib.Path(tempfile.mkdtemp()) / "picture"
+for faces in (mesh.faces_F3, None):
+    draw_preview(path, mesh.vertices_V3, faces, rig.joints_J3, rig.parents, "z", skin_VJ=rig.skin_VJ)
+    draw(Figure.of(mesh.vertices_V3, faces, CharacterRig(rig.joints_J3, rig.parents, rig.names, rig.skin_VJ)), ("head",))
+draw_turntable(path, mesh.vertices_V3, mesh.faces_F3, rig.joints_J3, rig.parents, "z", skin_VJ=rig.skin_VJ)
 print(len(before), sorted(path.name for path in loaded_kernels() - before))
 """
 

@@ -86,7 +86,7 @@ def split(source: str) -> tuple[str, str]:
 
 
 def program(header: str, source: str, arrays: list[np.ndarray], inputs: int) -> str:
-    """C++ whose run(pointers, names, values, count, backwards) does what Jittor's operation would do on CUDA."""
+    """C++ whose run(pointers, sizes, names, values, count, backwards) does what Jittor's operation would do on CUDA."""
     names = [f"in{k}" if k < inputs else f"out{k - inputs}" for k in range(len(arrays))]
     kinds = [TYPES[str(x.dtype)] for x in arrays]
     shapes = [[f"{name}_shape{d}" for d in range(x.ndim)] for name, x in zip(names, arrays)]
@@ -95,9 +95,10 @@ def program(header: str, source: str, arrays: list[np.ndarray], inputs: int) -> 
     outside, inside = split(source)
     inside = re.sub(r"(\w+(?:<\w+>)?)<<<(.*), ([^,]+?)>>>\((.*?)\);", r"launch(\2, \3, [&] { \1(\4); });", inside)
     both = [text.replace("@ARGS_DEF", given).replace("@ARGS", passed).replace("@PRECALC", "") for text in (outside, inside)]
-    own = "\n".join(f"typedef {kind} {name}_type; {kind}* {name}_p = ({kind}*)pointers[{k}];" + "".join(
-        f" const int {s} = {size};" for s, size in zip(shape, x.shape)) for k, (kind, name, shape, x) in enumerate(zip(kinds, names, shapes, arrays)))
-    return (MACHINE + header + both[0] + '\nextern "C" void run(void** pointers, const char** names, double* values, int count, bool turned) {\n'
+    own = "\n".join(f"typedef {kind} {name}_type; {kind}* {name}_p = ({kind}*)pointers[{k}];" + "".join(f" const int {s} = *sizes++;" for s in shape)
+                    for k, (kind, name, shape) in enumerate(zip(kinds, names, shapes)))
+    return (MACHINE + header + both[0]
+            + '\nextern "C" void run(void** pointers, int* sizes, const char** names, double* values, int count, bool turned) {\n'
             "std::map<std::string, double> data; for (int k = 0; k < count; k++) data[names[k]] = values[k]; backwards = turned;\n"
             + own + both[1] + "\n}\n")
 
@@ -110,10 +111,11 @@ def run_cuda(folder: Path, header: str, source: str, inputs: list[np.ndarray], o
     library = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.so"
     if not library.exists():
         (folder / "text.cc").write_text(text)
-        built = subprocess.run(["g++", "-std=c++17", "-O1", "-w", "-shared", "-fPIC", "-o", library, folder / "text.cc"], capture_output=True, text=True)
+        built = subprocess.run(["g++", "-std=c++17", "-O0", "-w", "-shared", "-fPIC", "-o", library, folder / "text.cc"], capture_output=True, text=True)
         assert built.returncode == 0, built.stderr
     pointers = (ctypes.c_void_p * len(arrays))(*(x.ctypes.data for x in arrays))
     names = (ctypes.c_char_p * max(len(data), 1))(*(name.encode() for name in data))
     values = (ctypes.c_double * max(len(data), 1))(*data.values())
-    ctypes.CDLL(str(library)).run(pointers, names, values, len(data), ctypes.c_bool(backwards))
+    sizes = (ctypes.c_int * 64)(*(size for x in arrays for size in x.shape))
+    ctypes.CDLL(str(library)).run(pointers, sizes, names, values, len(data), ctypes.c_bool(backwards))
     return outputs

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from dataset.sources.mascots import generate_mascot
+from pictures.report import HEAT_JOINTS, draw
 from rigging.quality import assess
 from rigging.quality_figure import Figure
-from rigging.quality_pictures import HEAT_JOINTS, PAPER, Pictures, draw, thinned
-from rigging.report_html import report_html
+from rigging.report_html import Pictures, report_html
 from rigging.weights import Step
 from tests.rigging.broken_rigs import Case, weights_shuffled
 from tests.rigging.test_quality_motion import rig_of
@@ -112,30 +112,3 @@ def test_a_page_without_pictures_steps_or_errors_has_no_empty_parts(case):
 def test_a_name_that_is_no_unicode_text_is_written_all_the_same(case):
     page = report_html("knight\udcff.glb", assess(case.vertices_V3, None, case.rig), Pictures((), (), ()))
     assert b"<h1>knight .glb</h1>" in page
-
-
-def test_heat_is_where_the_weight_is(case, pictures):
-    """Red on the head's picture is only where the head is: in the upper half, near the middle."""
-    picture = np.asarray(Image.open(io.BytesIO(next(p for p in pictures.heat if p.caption == "head").jpeg))).astype(int)
-    red_HW = picture[..., 0] - picture[..., 2] > 90
-    rows, columns = np.nonzero(red_HW)
-    assert red_HW.sum() > 50 and rows.max() < 0.7 * len(red_HW) and abs(columns.mean() - 110) < 15
-    assert np.abs(picture[0, 0] - PAPER).max() <= 3
-
-
-def test_a_dense_mesh_is_thinned_and_keeps_its_outline(case):
-    figure = Figure.of(case.vertices_V3, case.faces_F3, case.rig)
-    thin = thinned(figure, most=1000)
-    assert len(thin.faces_F3) < len(figure.surface.faces_F3)
-    np.testing.assert_allclose(np.ptp(thin.points_U3, axis=0), np.ptp(figure.surface.points_U3, axis=0), atol=2 * 2 / 110)
-    assert thinned(figure).points_U3 is figure.surface.points_U3
-
-
-def test_clouds_and_weights_that_are_no_numbers_show_the_skeleton_only(case):
-    skin_VJ = case.skin()
-    skin_VJ[0, 0] = np.nan
-    for faces_F3, rig in ((case.faces_F3, case.weighted(skin_VJ)), (None, case.rig)):
-        drawn = draw(Figure.of(case.vertices_V3, faces_F3, rig))
-        assert (len(drawn.skeleton), drawn.heat, drawn.poses) == (2, (), ())
-        picture = np.asarray(Image.open(io.BytesIO(drawn.skeleton[0].jpeg))).astype(int)
-        assert (np.abs(picture - PAPER).max(-1) > 20).mean() > 0.05     # something grey is there beside the bones

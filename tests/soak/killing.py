@@ -192,7 +192,7 @@ def hidden(folder: Path) -> list[str]:
 
 def program() -> str:
     """Digest of all our own source but the tests: what was made by one program is not to be compared with another's."""
-    files = sorted(path for place in ("geometry", "dataset", "rigging", "ops", "PCT", "models", "launch")
+    files = sorted(path for place in ("geometry", "dataset", "rigging", "ops", "pictures", "PCT", "models", "launch")
                    for path in (ROOT / place).rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in [*files, *sorted(ROOT.glob("*.py"))])).hexdigest()
 

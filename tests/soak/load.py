@@ -34,7 +34,7 @@ from dataset.sources.files import load_asset
 from tests.soak.load_corpus import LISTING, WITNESS, make_corpus
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PROGRAM = ("geometry", "dataset", "rigging", "ops", "PCT", "models", "launch")
+PROGRAM = ("geometry", "dataset", "rigging", "ops", "pictures", "PCT", "models", "launch")
 BAD_SHARE = 0.05
 SLOPE = 10.0       # MiB per 1,000 files
 REMADE = 0.2       # of the first run's time
