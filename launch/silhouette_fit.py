@@ -1,8 +1,8 @@
 """Bring a rigged character into the pose that silhouettes show: joint rotations and place, through skinning and soft silhouettes.
 
-Loss: 1 - IoU of each view (Liu et al. 2019, section 5.1), mean over the views, and a small price on turned joints, which decides what
-silhouettes leave open. Edges begin soft, so that distant silhouettes still pull, and harden step by step. It goes downhill only: a limb
-that begins far from where the pictures show it may end in the wrong place.
+Loss: 1 - IoU of each view (Liu et al. 2019, section 5.1), mean over the views, and a small price on what turns from the start, which
+decides what silhouettes leave open. Edges begin soft, so that distant silhouettes still pull, and harden step by step. It goes downhill
+only: a limb that begins far from where the pictures show it may end in the wrong place, so `find_pose` (pose_fit.py) begins near.
 Letters: V vertices, F faces, J joints, N views, H rows, W columns.
 """
 
@@ -16,22 +16,17 @@ import numpy as np
 from geometry.camera import Camera
 from geometry.soft_raster import Softness
 from launch.optimizer import AdamW, OptimConfig
+from launch.pose_figure import Figure, Pose, Target
 from ops.camera import project
 from ops.kinematics import forward_kinematics, rotvec_to_matrix
 from ops.skinning import linear_blend_skinning
 from ops.soft_raster import soft_silhouette
 
 
-class Target(NamedTuple):
-    """One picture: mask_HW, 0 to 1, is how much of each pixel the character covers; camera saw it."""
-    camera: Camera
-    mask_HW: np.ndarray
-
-
 @dataclass(frozen=True)
 class FitOptions:
     """steps of Adam; lr: radians (and boxes, for the place) a step at most. sigma: of the soft edge, at the first and the last step.
-    price: of a squared radian, mean over joints. free: joints that may turn; None: all."""
+    price: of a squared radian of turn from the start, mean over joints. free: joints that may turn; None: all."""
     steps: int = 150
     lr: float = 0.03
     sigma: tuple[float, float] = (1e-3, 1e-5)
@@ -40,61 +35,63 @@ class FitOptions:
 
 
 class Fit(NamedTuple):
-    """rotvec_J3: each joint's turn against its parent, radians, axes of space at rest. offset_3: of the whole, in the mesh's units.
+    """turn_J33: each joint's turn against its parent, axes of space at rest. offset_3: of the whole, in the mesh's units.
     transforms_J34: what moves the vertices. iou_N: of the last step, with the edge as soft as it was then."""
-    rotvec_J3: np.ndarray
+    turn_J33: np.ndarray
     offset_3: np.ndarray
     transforms_J34: np.ndarray
     iou_N: np.ndarray
 
 
-def fit_pose(vertices_V3: np.ndarray, faces_F3: np.ndarray, joints_J3: np.ndarray, parents: Sequence[int | None], skin_VJ: np.ndarray,
-             targets: Sequence[Target], options: FitOptions = FitOptions()) -> Fit:
-    """The pose whose silhouettes are the targets', found from the rest pose.
+def fit_pose(figure: Figure, targets: Sequence[Target], options: FitOptions = FitOptions(), start: Pose | None = None) -> Fit:
+    """The pose whose silhouettes are the targets', found from the start (None: the rest pose).
 
     Raises: ValueError without targets, or for masks that are not pictures of numbers from 0 to 1 with something on them.
     """
-    masks = [_checked(k, target.mask_HW) for k, target in enumerate(targets)]
-    if not masks:
-        raise ValueError("give at least one silhouette to fit")
-    size = float(np.ptp(vertices_V3, axis=0).max())
-    count = len(parents)
-    vertices, skin = jt.array(np.float32(vertices_V3)).unsqueeze(0), jt.array(np.float32(skin_VJ)).unsqueeze(0)
-    joints, faces = jt.array(np.float32(joints_J3)), jt.array(np.asarray(faces_F3, np.int32))
+    masks = [jt.array(np.float32(target.mask_HW)) for target in checked(targets)]
+    size, count = figure.size, len(figure.parents)
+    vertices, skin = (jt.array(np.float32(x)).unsqueeze(0) for x in (figure.vertices_V3, figure.skin_VJ))
+    joints, faces = jt.array(np.float32(figure.joints_J3)), jt.array(np.asarray(figure.faces_F3, np.int32))
+    begun = figure.rest if start is None else start
+    begun_BJ33, place = jt.array(np.float32(begun.turn_J33)).unsqueeze(0), np.float32(begun.offset_3 / size)
     may_turn = np.zeros((count, 1), "float32")
     may_turn[list(range(count) if options.free is None else options.free)] = 1
     may_turn = jt.array(may_turn)
-    pose = {"rotvec": jt.zeros((count, 3)), "offset": jt.zeros(3)}
+    pose = {"rotvec": jt.zeros((count, 3)), "offset": jt.array(place)}
     optimizer = AdamW(pose, OptimConfig(lr=options.lr, final_lr=options.lr / 10, warmup=0, steps=options.steps, weight_decay=0, clip=np.inf,
                                         ema=0, beta2=0.99))
 
-    def moved() -> tuple[jt.Var, jt.Var]:
-        turns = rotvec_to_matrix((pose["rotvec"] * may_turn).unsqueeze(0))
-        transforms = forward_kinematics(parents, joints, turns)
+    def moved() -> tuple[jt.Var, jt.Var, jt.Var]:
+        turns = (rotvec_to_matrix((pose["rotvec"] * may_turn).unsqueeze(0)).unsqueeze(4) * begun_BJ33.unsqueeze(2)).sum(3)
+        transforms = forward_kinematics(figure.parents, joints, turns)
         transforms = jt.concat([transforms[..., :3], transforms[..., 3:] + (pose["offset"] * size).reshape(1, 1, 3, 1)], dim=3)
-        return transforms, linear_blend_skinning(vertices, skin, transforms)
+        return turns, transforms, linear_blend_skinning(vertices, skin, transforms)
 
     shares = np.zeros(len(masks))
     for step in range(options.steps):
         soft = _softness(options.sigma, step / max(options.steps - 1, 1), size)
-        _, posed = moved()
+        posed = moved()[2]
         overlaps = [_iou(posed, faces, target.camera, mask, soft) for target, mask in zip(targets, masks)]
         turned = (pose["rotvec"] * may_turn).sqr().sum() / count
         loss = 1 - sum(overlaps) / len(overlaps) + options.price * turned
         grads, norm = optimizer.gradients(loss)
-        shares = np.array([x.item() for x in overlaps])
+        shares = jt.concat([x.reshape(1) for x in overlaps]).numpy()
         optimizer.update(grads, norm)
-    transforms, _ = moved()
-    return Fit((pose["rotvec"] * may_turn).numpy(), pose["offset"].numpy() * size, transforms.numpy()[0], shares)
+    turns, transforms, _ = moved()
+    return Fit(turns.numpy()[0].astype(np.float64), pose["offset"].numpy() * size, transforms.numpy()[0], shares)
 
 
-def _checked(k: int, mask_HW: np.ndarray) -> jt.Var:
-    mask_HW = np.asarray(mask_HW, np.float32)
-    if mask_HW.ndim != 2 or not mask_HW.size or not (np.isfinite(mask_HW).all() and mask_HW.min() >= 0 and mask_HW.max() <= 1):
-        raise ValueError(f"silhouette {k}: give a picture (H, W) of numbers from 0 to 1, not {mask_HW.shape}")
-    if not mask_HW.any():
-        raise ValueError(f"silhouette {k} shows nothing")
-    return jt.array(mask_HW)
+def checked(targets: Sequence[Target]) -> Sequence[Target]:
+    """The targets. Raises: as fit_pose."""
+    if not targets:
+        raise ValueError("give at least one silhouette to fit")
+    for k, target in enumerate(targets):
+        mask_HW = np.asarray(target.mask_HW, np.float64)
+        if mask_HW.ndim != 2 or not mask_HW.size or not (np.isfinite(mask_HW).all() and mask_HW.min() >= 0 and mask_HW.max() <= 1):
+            raise ValueError(f"silhouette {k}: give a picture (H, W) of numbers from 0 to 1, not {mask_HW.shape}")
+        if not (mask_HW > 0.5).any():
+            raise ValueError(f"silhouette {k} shows nothing")
+    return targets
 
 
 def _softness(sigma: tuple[float, float], done: float, size: float) -> Softness:

@@ -1,0 +1,92 @@
+"""Find the pose that pictures show, or another scan of the same character: search a bank, pull by distances, finish by silhouettes.
+
+    found = find_pose(figure, targets, bank)
+
+1. pose_search.py: which of the bank's poses, turned to which heading, overlaps the pictures best, in small;
+2. pose_pull.py: the few best are pulled over the pictures by distances, all joints at once, held near the bank's poses;
+3. silhouette_fit.py: the one that overlaps best goes on downhill through soft silhouettes, and stays where that helped.
+Letters: V vertices, F faces, J joints, N views, T poses.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from dataset.poses import PoseBank
+from geometry.raster import rasterize
+from launch.pose_figure import Figure, Pose, Target, skinned, to_pixels
+from launch.pose_pull import PullOptions, picture_of, prior_of, pull
+from launch.pose_search import bank_turns, search
+from launch.silhouette_fit import FitOptions, checked, fit_pose
+
+HEADINGS = tuple(45.0 * k for k in range(8))    # degrees, tried by the search
+
+
+@dataclass(frozen=True)
+class FindOptions:
+    """starts: poses of the bank that are pulled. headings: degrees about the vertical. finish: the soft silhouettes; None: leave them out."""
+    starts: int = 3
+    headings: Sequence[float] = HEADINGS
+    pull: PullOptions = PullOptions()
+    finish: FitOptions | None = field(default_factory=lambda: FitOptions(steps=80, lr=0.01, sigma=(1e-4, 1e-5), price=3e-3))
+
+
+class Found(NamedTuple):
+    """targets: with the cameras that were found where they were loose. iou_N: of hard silhouettes, view by view; rest_iou_N: before."""
+    pose: Pose
+    targets: tuple[Target, ...]
+    iou_N: np.ndarray
+    rest_iou_N: np.ndarray
+
+
+def find_pose(figure: Figure, targets: Sequence[Target], bank: PoseBank, options: FindOptions = FindOptions(),
+              scan_P3: np.ndarray | None = None, say: Callable[[str], object] = lambda text: None) -> Found:
+    """The pose that the targets show. figure: in the network's frame (Z up, facing -Y), 22 or 52 joints of the contest.
+
+    scan_P3: points spread densely over another scan, whose silhouettes the targets are; with them soft silhouettes have nothing to add.
+    say: told what is being done. The same arguments give the same pose.
+    Raises: ValueError as fit_pose, for another skeleton, and for loose cameras in perspective.
+    """
+    checked(targets)
+    if options.pull.loose and any(target.camera.perspective for target in targets):
+        raise ValueError("cameras that are to be found must be in parallel projection")
+    turn_TJ33, loose = bank_turns(figure, bank), options.pull.loose
+    say(f"searching {len(turn_TJ33)} poses")
+    rest = search(figure, targets, figure.rest.turn_J33[None], 1, loose=loose)[0]
+    starts = [rest, *search(figure, targets, turn_TJ33, options.starts, options.headings, loose)]
+    prior, pictures = prior_of(turn_TJ33), [picture_of(target, options.pull) for target in targets]
+    say(f"pulling {len(starts)} starts")
+    best = min((pull(figure, pictures, start.cameras, start.pose, prior, options.pull, scan_P3) for start in starts), key=lambda one: one.loss)
+    seen = tuple(Target(camera, target.mask_HW) for camera, target in zip(best.cameras, targets))
+    pose, iou_N = best.pose, silhouette_iou(figure, best.pose, seen)
+    if options.finish is not None and scan_P3 is None:
+        say("finishing by soft silhouettes")
+        fit = fit_pose(figure, seen, options.finish, pose)
+        finer = Pose(fit.turn_J33, fit.offset_3)
+        finer_iou_N = silhouette_iou(figure, finer, seen)
+        if finer_iou_N.mean() > iou_N.mean():
+            pose, iou_N = finer, finer_iou_N
+    before = [Target(camera, target.mask_HW) for camera, target in zip(rest.cameras, targets)]
+    return Found(pose, seen, iou_N, silhouette_iou(figure, figure.rest, before))
+
+
+def silhouette_of(vertices_V3: np.ndarray, faces_F3: np.ndarray, camera, height: int, width: int) -> np.ndarray:
+    """(H, W) bool: which pixels a mesh covers, hard edged, by the z-buffer."""
+    seen_V3 = camera.project(vertices_V3)
+    ahead_V = seen_V3[:, 2] > 0 if camera.perspective else np.ones(len(seen_V3), bool)
+    faces_F3 = np.asarray(faces_F3)
+    places_V3 = np.concatenate([to_pixels(seen_V3[:, :2], height, width) + 0.5, seen_V3[:, 2:]], 1)
+    places_V3[~ahead_V] = 0
+    return rasterize(places_V3, faces_F3[ahead_V[faces_F3].all(1)], height, width).covered_HW
+
+
+def silhouette_iou(figure: Figure, pose: Pose, targets: Sequence[Target]) -> np.ndarray:
+    """(N,) share of what pose and picture cover together in what either covers."""
+    vertices_V3 = skinned(np.float64(figure.vertices_V3), np.float64(figure.skin_VJ), figure.transforms(*pose))
+    shares = []
+    for camera, mask_HW in targets:
+        drawn_HW, wanted_HW = silhouette_of(vertices_V3, figure.faces_F3, camera, *mask_HW.shape), mask_HW > 0.5
+        shares.append((drawn_HW & wanted_HW).sum() / max((drawn_HW | wanted_HW).sum(), 1))
+    return np.array(shares)
