@@ -11,6 +11,7 @@ import numpy as np
 
 from geometry.camera import Camera
 from geometry.kinematics import forward_kinematics, homogeneous
+from geometry.raster import rasterize
 from geometry.sampling import sample_surface
 from geometry.skinning import skin_transforms
 
@@ -110,3 +111,23 @@ def shrunk(mask_HW: np.ndarray, height: int) -> np.ndarray:
         at = total.take(low, axis) * (1 - share.reshape(shape)) + total.take(high, axis) * share.reshape(shape)
         mask_HW = np.diff(at, axis=axis) / np.diff(edges).reshape(shape)
     return mask_HW
+
+
+def silhouette_of(vertices_V3: np.ndarray, faces_F3: np.ndarray, camera: Camera, height: int, width: int) -> np.ndarray:
+    """(H, W) bool: which pixels a mesh covers, hard edged, by the z-buffer."""
+    seen_V3 = camera.project(vertices_V3)
+    ahead_V = seen_V3[:, 2] > 0 if camera.perspective else np.ones(len(seen_V3), bool)
+    faces_F3 = np.asarray(faces_F3)
+    places_V3 = np.concatenate([to_pixels(seen_V3[:, :2], height, width) + 0.5, seen_V3[:, 2:]], 1)
+    places_V3[~ahead_V] = 0
+    return rasterize(places_V3, faces_F3[ahead_V[faces_F3].all(1)], height, width).covered_HW
+
+
+def silhouette_iou(figure: Figure, pose: Pose, targets: Sequence[Target]) -> np.ndarray:
+    """(N,) share of what pose and picture cover together in what either covers."""
+    vertices_V3 = skinned(np.float64(figure.vertices_V3), np.float64(figure.skin_VJ), figure.transforms(*pose))
+    shares = []
+    for camera, mask_HW in targets:
+        drawn_HW, wanted_HW = silhouette_of(vertices_V3, figure.faces_F3, camera, *mask_HW.shape), mask_HW > 0.5
+        shares.append((drawn_HW & wanted_HW).sum() / max((drawn_HW | wanted_HW).sum(), 1))
+    return np.array(shares)

@@ -15,8 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.poses import PoseBank
-from geometry.raster import rasterize
-from launch.pose_figure import Figure, Pose, Target, skinned, to_pixels
+from launch.pose_figure import Figure, Pose, Target, silhouette_iou
 from launch.pose_pull import PullOptions, picture_of, prior_of, pull
 from launch.pose_search import bank_turns, search
 from launch.silhouette_fit import FitOptions, checked, fit_pose
@@ -70,23 +69,3 @@ def find_pose(figure: Figure, targets: Sequence[Target], bank: PoseBank, options
             pose, iou_N = finer, finer_iou_N
     before = [Target(camera, target.mask_HW) for camera, target in zip(rest.cameras, targets)]
     return Found(pose, seen, iou_N, silhouette_iou(figure, figure.rest, before))
-
-
-def silhouette_of(vertices_V3: np.ndarray, faces_F3: np.ndarray, camera, height: int, width: int) -> np.ndarray:
-    """(H, W) bool: which pixels a mesh covers, hard edged, by the z-buffer."""
-    seen_V3 = camera.project(vertices_V3)
-    ahead_V = seen_V3[:, 2] > 0 if camera.perspective else np.ones(len(seen_V3), bool)
-    faces_F3 = np.asarray(faces_F3)
-    places_V3 = np.concatenate([to_pixels(seen_V3[:, :2], height, width) + 0.5, seen_V3[:, 2:]], 1)
-    places_V3[~ahead_V] = 0
-    return rasterize(places_V3, faces_F3[ahead_V[faces_F3].all(1)], height, width).covered_HW
-
-
-def silhouette_iou(figure: Figure, pose: Pose, targets: Sequence[Target]) -> np.ndarray:
-    """(N,) share of what pose and picture cover together in what either covers."""
-    vertices_V3 = skinned(np.float64(figure.vertices_V3), np.float64(figure.skin_VJ), figure.transforms(*pose))
-    shares = []
-    for camera, mask_HW in targets:
-        drawn_HW, wanted_HW = silhouette_of(vertices_V3, figure.faces_F3, camera, *mask_HW.shape), mask_HW > 0.5
-        shares.append((drawn_HW & wanted_HW).sum() / max((drawn_HW | wanted_HW).sum(), 1))
-    return np.array(shares)

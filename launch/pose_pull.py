@@ -24,6 +24,7 @@ from launch.pose_figure import Figure, Pose, Target, from_pixels, reframed, shru
 FLOOR = 0.25            # radians: the prior's least spread of a joint, since no bank holds every pose
 FREE = 10.0             # radians: its spread of the root, which stands any way
 LEAST, MOST = 1e-4, 1e2     # of the damping
+SLACK = 0.01            # of distances in space, so counted
 PICTURES_TALL = 1.5     # a figure on a picture is about so tall (half its height is 1): distances in space count by this
 
 
@@ -215,7 +216,7 @@ def _in_space(scan_P3: np.ndarray, tree, placed_K3: np.ndarray, unit: float, mos
     """unit: what a unit of space counts. Coverage is asked of `most` of the scan's points."""
     _, near_K = tree.query(placed_K3)
     bare_M3 = scan_P3[np.linspace(0, len(scan_P3) - 1, min(len(scan_P3), most)).astype(int)]
-    which_R, length_R, way_R3 = _both_ways((placed_K3 - scan_P3[near_K]) * unit, placed_K3 * unit, bare_M3 * unit, 0.01)
+    which_R, length_R, way_R3 = _both_ways((placed_K3 - scan_P3[near_K]) * unit, placed_K3 * unit, bare_M3 * unit, SLACK)
     return _Pairs(which_R, length_R, way_R3 * unit, None)
 
 

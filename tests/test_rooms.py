@@ -17,7 +17,7 @@ ROOMS = {  # room -> what of ours it may import, besides itself
     "viewer": ("geometry", "dataset", "rigging"),
     "launch": ("geometry", "dataset", "rigging", "ops", "pictures", "PCT", "models"),
 }
-DOORS = ("train_joint_model.py", "predict_joint_model.py", "evaluate_joint_model.py", "view_rig.py")
+DOORS = ("train_joint_model.py", "predict_joint_model.py", "evaluate_joint_model.py", "view_rig.py", "fit_rig.py")
 YARDS = ("tests", "benchmarks")  # may import anything; nobody imports them
 NO_CODE = ("data", "output", "docs", "predict_joint")
 WITH_JITTOR = ("ops", "pictures", "PCT", "models", "launch", "dataset/dataset.py")

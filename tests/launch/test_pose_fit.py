@@ -8,8 +8,8 @@ from dataset.sources.garments import Piece, coarsen
 from dataset.sources.humans import generate
 from geometry.camera import around, look_at
 from geometry.kinematics import rotvec_to_matrix
-from launch.pose_fit import FindOptions, find_pose, silhouette_iou, silhouette_of
-from launch.pose_figure import Figure, Pose, Target
+from launch.pose_figure import Figure, Pose, Target, silhouette_iou, silhouette_of
+from launch.pose_fit import FindOptions, find_pose
 from launch.pose_pull import PullOptions
 from launch.silhouette_fit import FitOptions
 from tests.launch.test_pose_search import man_and_figure, targets_of

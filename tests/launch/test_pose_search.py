@@ -6,8 +6,7 @@ import pytest
 from dataset.poses import procedural_bank
 from geometry.camera import around, look_at
 from geometry.kinematics import homogeneous, rotvec_to_matrix
-from launch.pose_fit import silhouette_of
-from launch.pose_figure import Figure, Target, skinned
+from launch.pose_figure import Figure, Target, silhouette_of, skinned
 from launch.pose_search import bank_turns, overlaps, placed, search
 from tests.dataset.figures import capsule_man
 
