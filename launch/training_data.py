@@ -169,10 +169,13 @@ def prepare_files(files: list[Path], cache: Path) -> PreparedAssets:
 def read_rigs(files: list[Path]) -> Iterator[Asset]:
     """Rigged characters in the contest's convention.
 
-    Raises: AssetError for one without joints and weights.
+    Raises: AssetError that begins with the file as it was given, for one that cannot be read or has no joints and weights.
     """
     for file in files:
-        asset = load_npz(file)
+        try:
+            asset = load_npz(file)
+        except AssetError as error:     # names it without its folder; a training has many folders
+            raise AssetError(f"{file}{str(error).removeprefix(file.name)}") from None
         if asset.joints_J3 is None or asset.skin_VJ is None:
             raise AssetError(f"{file}: has no joints or no skin, so nothing can be learned from it; leave it out of the list")
         yield rocketbox_to_contest(asset) if asset.cls == "rocketbox" else asset

@@ -10,8 +10,8 @@ from dataset.asset import AssetError  # noqa: E402
 from dataset.augment import FINETUNE, PRETRAIN  # noqa: E402
 from dataset.sources.mascots import generate_mascot  # noqa: E402
 from launch.presets import PRESETS  # noqa: E402
-from launch.training_data import (MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, share_groups,  # noqa: E402
-                                  with_rest)
+from launch.training_data import (MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, read_rigs,  # noqa: E402
+                                  share_groups, with_rest)
 
 
 def test_mascots_alone_need_no_human_data(tmp_path):
@@ -30,6 +30,14 @@ def test_another_number_is_prepared_anew_and_the_same_is_not(tmp_path):
 def test_no_character_or_a_negative_number_is_refused(humans, mascots, tmp_path):
     with pytest.raises(AssetError, match="data.mascots"):
         prepare_generated(0, humans, mascots, [], tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_named_with_its_folder(tmp_path):
+    torn = tmp_path / "b.npz"
+    torn.write_bytes(b"PK")
+    with pytest.raises(AssetError) as caught:
+        list(read_rigs([torn]))
+    assert str(caught.value).startswith(f"{torn}: not a whole .npz file")
 
 
 def test_shares_of_the_draws():
