@@ -25,9 +25,11 @@ def segment_mean(x_NC: np.ndarray, segment_N: np.ndarray, count: int) -> np.ndar
 def segment_max(x_NC: np.ndarray, segment_N: np.ndarray, count: int) -> np.ndarray:
     """out[s, c] = the greatest x[n, c] of segment s, (S, C). Raises: as segment_sum."""
     x_NC, segment_N = _checked(x_NC, segment_N, count)
-    out_SC = np.full((count, x_NC.shape[1]), -np.inf)
-    np.maximum.at(out_SC, segment_N, x_NC)
-    out_SC[np.bincount(segment_N, minlength=count) == 0] = 0
+    out_SC = np.zeros((count, x_NC.shape[1]))
+    order_N = segment_N.argsort(kind="stable")
+    begin_S = np.flatnonzero(np.diff(segment_N[order_N], prepend=-1))   # where a segment begins in that order; the empty ones do not
+    if len(begin_S):
+        out_SC[segment_N[order_N[begin_S]]] = np.maximum.reduceat(x_NC[order_N], begin_S)
     return out_SC
 
 
