@@ -40,6 +40,11 @@ def test_rest_pose_moves_nothing():
     np.testing.assert_allclose(linear_blend_skinning(vertices, skin, skin_transforms(local, local)), vertices, atol=1e-12)
 
 
+def test_no_motion_returns_the_same_numbers():
+    vertices, halves = RNG.normal(size=(6, 3)), np.tile([0.5, 0.25, 0, 0.25], (6, 1))     # weights whose sum is 1 in binary
+    np.testing.assert_array_equal(linear_blend_skinning(vertices, halves, np.tile(np.eye(4), (4, 1, 1))), vertices)
+
+
 def test_rigid_motion_of_all_joints_is_that_motion():
     vertices, skin, _ = random_rig()
     turn, shift = rotation_uniform(RNG), RNG.normal(size=3)
