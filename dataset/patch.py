@@ -43,3 +43,12 @@ def posed_patch(body: Body, transforms_J44: np.ndarray, mirrored: bool, count: i
         normals_K3 = skin_normals(body.normals_V3[vertex_K] * body.normal_unit, skin_KJ, transforms_J44)
     flip_3 = np.array([-1.0 if mirrored else 1.0, 1, 1])
     return points_K3 * flip_3, normals_K3 * flip_3, faces_T3.astype(np.int32)
+
+
+def fill_patch(row: dict[str, np.ndarray], body: Body, transforms_J44: np.ndarray, mirrored: bool, box: tuple[np.ndarray, float],
+               rng: np.random.Generator) -> None:
+    """Write a patch into a sample's row, in the sample's box (centre_3, scale); without normals where the sample has none."""
+    centre_3, scale = box
+    points_K3, normals_K3, row["patch_faces"][:] = posed_patch(body, transforms_J44, mirrored, len(row["patch"]), rng)
+    row["patch"][:] = (points_K3 - centre_3) * scale
+    row["patch_normals"][:] = normals_K3 * row["has_normals"]

@@ -21,7 +21,7 @@ from dataset.asset import Asset, AssetError, merge_fingers
 from dataset.augment import Draw, Mirror, Mix, PointDensity, Rotate, Shells, Tilt
 from dataset.body import Body, SparseRows
 from dataset.format import skeleton
-from dataset.patch import posed_patch
+from dataset.patch import fill_patch
 from dataset.prepared import PreparedAssets
 from dataset.sampler import Sampler, Spots, blend
 
@@ -241,7 +241,7 @@ class Pipeline:
             posed = _naming(choice.body, pose, choice, move, self.sampler.count, mix, rng, direct)
             _fill(row, choice, posed, mix, rng)
             if self.patch:      # last of all: what was drawn before stays as it is without a patch
-                _fill_patch(row, choice, move[0], posed, rng)
+                fill_patch(row, choice.body, move[0], choice.draw.mirrored, _box(posed), rng)
         return batch
 
 
@@ -273,14 +273,6 @@ def _fill(row: dict[str, np.ndarray], choice: Choice, posed: Posed, mix: Mix, rn
     row["points"][:] = mix.jitter((posed.points_N3 - np.float32(centre_3)) * np.float32(scale), rng)
     row["joints"][:], row["joint_mask"][:] = (joints_J3 - centre_3) * scale * mask_J[:, None], mask_J
     row["upright"][...] = choice.draw.upright
-
-
-def _fill_patch(row: dict[str, np.ndarray], choice: Choice, transforms_J44: np.ndarray, posed: Posed, rng: np.random.Generator) -> None:
-    """Write a patch into the sample's row, in the sample's box; without normals where the sample has none."""
-    centre_3, scale = _box(posed)
-    points_K3, normals_K3, row["patch_faces"][:] = posed_patch(choice.body, transforms_J44, choice.draw.mirrored, len(row["patch"]), rng)
-    row["patch"][:] = (points_K3 - centre_3) * scale
-    row["patch_normals"][:] = normals_K3 * row["has_normals"]
 
 
 def _box(posed: Posed) -> tuple[np.ndarray, float]:

@@ -2,7 +2,7 @@
 
 Crane, Weischedel and Wardetzky, "Geodesics in Heat", ACM Transactions on Graphics 2013, algorithm 1, with natural (Neumann) boundaries.
 Ours: heat flows on the intrinsic Delaunay triangulation, where it stays positive: on characters' own slivers it turns negative and sends
-distances astray. Its time is each piece's own. Faces without area carry no flow, and what no source can reach is infinite, where the plain
+distances astray. Its time is each piece's own. Faces without area are not there, and what no source can reach is infinite, where the plain
 method gives finite numbers.
 Edges alone (geometry/geodesic.py) are quicker for few sources and several per cent too long.
 Letters: U points (distinct positions), F faces, W points that a face names.
@@ -14,11 +14,11 @@ import numpy as np
 from scipy.sparse import csc_matrix, diags
 from scipy.sparse.linalg import SuperLU, splu
 
-from geometry.laplacian import cotangent_laplacian, laplacian
+from geometry.laplacian import FLAT, cotangent_laplacian, laplacian
 from geometry.normals import face_normals, normalize
-from geometry.topology import components, edges, proper_faces
+from geometry.sampling import triangle_areas
+from geometry.topology import checked_faces, components, edges, proper_faces
 
-_LEAST_MASS = 1e-9      # of the mean: a point of flat faces only still takes up some heat
 _SYMMETRIC = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
 
 
@@ -45,9 +45,9 @@ class HeatMethod:
         """
         if not time > 0:
             raise ValueError(f"heat must flow for some time, not {time}")
-        count, label_U = len(points_U3), components(faces_F3, len(points_U3))
-        used_W = np.unique(proper_faces(faces_F3))
-        points_W3, faces_F3 = np.float64(points_U3)[used_W], np.searchsorted(used_W, proper_faces(faces_F3))
+        count, faces_F3 = len(points_U3), _with_area(points_U3, checked_faces(faces_F3, len(points_U3)))
+        used_W, label_U = np.unique(faces_F3), components(faces_F3, count)
+        points_W3, faces_F3 = np.float64(points_U3)[used_W], np.searchsorted(used_W, faces_F3)
         label_W, side_F33 = label_U[used_W], points_W3[faces_F3[:, [2, 0, 1]]] - points_W3[faces_F3[:, [1, 2, 0]]]
         across_F33 = np.cross(face_normals(points_W3, faces_F3)[:, None], side_F33)
         free_W = np.ones(len(used_W), bool)
@@ -55,7 +55,6 @@ class HeatMethod:
         if not len(used_W):
             return HeatMethod(count, used_W, label_W, faces_F3, across_F33, free_W, None, None)
         spread, mass_W = laplacian(points_W3, faces_F3)
-        mass_W = np.maximum(mass_W, _LEAST_MASS * mass_W.mean())
         flow_W = time * _mean_edges(points_W3, edges(faces_F3), label_W)[label_W] ** 2
         plain = cotangent_laplacian(points_W3, faces_F3).stiffness[free_W][:, free_W]
         return HeatMethod(count, used_W, label_W, faces_F3, across_F33, free_W,
@@ -86,8 +85,18 @@ class HeatMethod:
         return distance_U
 
 
+def _with_area(points_U3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
+    """The proper faces that are not flat: a point of flat ones alone would hang on nothing."""
+    if not np.isfinite(points_U3).all():
+        raise ValueError("heat needs finite positions to flow over; some are NaN or infinite")
+    faces_F3 = proper_faces(faces_F3)
+    corner_F33 = np.float64(points_U3)[faces_F3]
+    longest_F = ((corner_F33 - corner_F33[:, [1, 2, 0]]) ** 2).sum(2).max(1, initial=0.0)
+    return faces_F3[triangle_areas(points_U3, faces_F3) > FLAT * longest_F]
+
+
 def _mean_edges(points_W3: np.ndarray, pair_E2: np.ndarray, label_W: np.ndarray) -> np.ndarray:
-    """(C,) of each piece; 0 for one without edges."""
+    """(C,) of each piece; 0 for a number that no piece has."""
     length_E = np.linalg.norm(points_W3[pair_E2[:, 0]] - points_W3[pair_E2[:, 1]], axis=1)
     sum_C, count_C = (np.bincount(label_W[pair_E2[:, 0]], x, label_W.max() + 1) for x in (length_E, None))
     return sum_C / np.maximum(count_C, 1)

@@ -87,12 +87,20 @@ def test_what_no_source_reaches_is_infinite():
     assert HeatMethod.of(vertices, faces[:0]).distances([3])[3] == 0
 
 
-def test_flat_faces_change_little():
-    vertices, faces = ball()
-    middle = vertices[faces[7, :2]].mean(0)
-    split = np.concatenate([faces, [[faces[7, 0], faces[7, 1], len(vertices)]]])     # a face without area along an edge
-    got = HeatMethod.of(np.concatenate([vertices, [middle]]), split).distances([0])
-    assert np.isfinite(got).all() and error(got[:-1], HeatMethod.of(vertices, faces).distances([0])) < 0.02
+def test_flat_faces_join_nothing_and_break_nothing():
+    vertices, faces, first = two_balls_and_more()
+    distance = HeatMethod.of(vertices, np.concatenate([faces, [[0, 0, first]]])).distances([0])
+    assert np.isfinite(distance[:first]).all() and np.isinf(distance[first:]).all()
+    heap = np.concatenate([vertices, np.full((4, 3), 7.0), [[8, 7, 7]]]) + 0.0
+    a, b, c, d, e = range(len(vertices), len(heap))
+    for more in ([[a, b, c]], [[a, b, e]], [[a, b, c], [b, c, d], [c, d, e]]):      # not welded: without extent, or on one line
+        got = HeatMethod.of(heap, np.concatenate([faces, more])).distances([0])
+        np.testing.assert_allclose(got[:first], distance[:first], atol=1e-12)
+        assert np.isinf(got[first:]).all()
+    split = np.concatenate([faces, [[faces[7, 0], faces[7, 1], len(vertices)]]])        # along an edge, to a point of its own
+    got = HeatMethod.of(np.concatenate([vertices, [vertices[faces[7, :2]].mean(0)]]), split).distances([0])
+    np.testing.assert_allclose(got[:first], distance[:first], atol=1e-12)
+    assert np.isinf(got[first:]).all()
 
 
 def test_on_over_bridges():
@@ -114,5 +122,7 @@ def test_refusals():
         HeatMethod.of(vertices, faces).distances([])
     with pytest.raises(ValueError, match="some time, not 0"):
         HeatMethod.of(vertices, faces, 0)
+    with pytest.raises(ValueError, match="finite positions"):
+        HeatMethod.of(vertices * np.nan, faces)
     with pytest.raises(ValueError, match="outside 0..41"):
         HeatMethod.of(vertices, faces + 1)
