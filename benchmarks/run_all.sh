@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ -x .venv-peers/bin/python ] || bash benchmarks/setup_peers.sh
 source launch/setup.sh
 folder="benchmarks/results/$(date +%F)"
-for name in step kernels data scale startup mpi; do
+for name in step kernels data scale startup mpi raster; do
     echo "== bench_$name"
     "$PYTHON" -m "benchmarks.bench_$name" --json "$folder/bench_$name.json"
 done

@@ -6,6 +6,7 @@ import pytest
 
 from geometry import soft_raster as plain
 from geometry.soft_raster import Softness
+from ops.raster import rasterize
 from ops.soft_raster import soft_render, soft_silhouette
 
 HEIGHT, WIDTH = 24, 37    # neither divides into tiles
@@ -85,6 +86,22 @@ def test_batch_mates_change_nothing():
     for k in range(3):
         alone = soft_render(var(corners[k:k + 1]), var(values[k:k + 1]), var(background), HEIGHT, WIDTH, CUT).numpy()
         assert (alone[0] == together[k]).all()
+
+
+@pytest.mark.parametrize("perspective", [True, False])
+def test_without_softness_it_is_the_z_buffer(perspective):
+    size, sharp = 128, Softness(sigma=1e-9, gamma=1e-5, near=1, far=5)
+    corners, values, background = (x.astype("float32") for x in scene(1, 9))
+    pixels = np.float32(corners.reshape(1, -1, 3) * (size / 2, -size / 2, 1) + (size / 2, size / 2, 0))
+    faces = np.arange(27, dtype="int32").reshape(9, 3)
+    face, bary, _ = (x.numpy()[0] for x in rasterize(jt.array(pixels), jt.array(faces), size, size, perspective))
+    cover = soft_silhouette(jt.array(corners), size, size, sharp).numpy()[0]
+    assert .3 < (face >= 0).mean() < .99 and ((cover > .5) == (face >= 0)).all()
+    picture = soft_render(jt.array(corners), jt.array(values), jt.array(background), size, size, sharp, perspective).numpy()[0]
+    inside = (cover > .999) & (face >= 0)
+    want = np.einsum("pk,pkc->pc", bary[inside], values[0][face[inside]])
+    apart = abs(picture[inside] - want).max(-1)
+    assert inside.sum() > 3000 and (apart > 1e-3).mean() < .01       # where two faces are equally near both show
 
 
 def test_what_is_not_drawn_has_no_gradient():
