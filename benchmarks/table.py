@@ -36,8 +36,6 @@ CLAIMS = (
     Claim("bench_scale", "vertices_1m_gb", "a mesh of a million vertices, peak memory in GB", "{:.2f}", "<= 3"),
     Claim("bench_scale", "vertices_1m_s", "a mesh of a million vertices, seconds", "{:.0f}", "-"),
     Claim("bench_startup", "second_start_s", "second start of the predict door to its first rig, seconds", "{:.1f}", "< 6"),
-    Claim("bench_raster", "preview_s", "preview of a 10,000-face character from four sides, 512 pixels high, seconds", "{:.2f}", "< 1"),
-    Claim("bench_raster", "soft_ratio", "soft silhouette and its gradient: the NumPy reference's time / ours", "{:.0f}", ">= 5"),
     Claim("bench_mpi", "mpi_ratio", "throughput of two ranks with a thread each / one rank with two", "{:.2f}", ">= 0.9"),
     Claim("bench_mpi", "allreduce_share", "the all-reduce's share of a step", "{:.3f}", "-"),
 )
