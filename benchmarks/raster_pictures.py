@@ -48,17 +48,18 @@ def preview() -> Image.Image:
 
 
 def sheet(paths: list[Path], columns: int = 2) -> Image.Image:
-    """Cells of one size, each preview shrunk to fit and centred."""
-    pictures = [Image.open(path).convert("RGB") for path in paths]
-    cell = WIDTH // columns
-    shrunk = [picture.resize((cell, round(cell * picture.height / picture.width)), Image.Resampling.LANCZOS) for picture in pictures]
-    rows = [shrunk[k:k + columns] for k in range(0, len(shrunk), columns)]
-    heights = [min(picture.height for picture in row) for row in rows]
-    page, top = Image.new("RGB", (WIDTH, sum(heights)), "white"), 0
-    for row, height in zip(rows, heights):
-        for k, picture in enumerate(row):
-            page.paste(picture.resize((cell, height), Image.Resampling.LANCZOS) if picture.height != height else picture, (k * cell, top))
+    """Rows of previews, all of one width; in each the previews are equally high."""
+    pictures, top, rows = [Image.open(path).convert("RGB") for path in paths], 0, []
+    for k in range(0, len(pictures), columns):
+        row = pictures[k:k + columns]
+        height = round(WIDTH / sum(picture.width / picture.height for picture in row))
+        lefts = np.rint(np.cumsum([0.0, *(height * picture.width / picture.height for picture in row)])).astype(int)
+        rows += [(picture.resize((right - left, height), Image.Resampling.LANCZOS), (left, top))
+                 for picture, left, right in zip(row, lefts, lefts[1:])]
         top += height
+    page = Image.new("RGB", (WIDTH, top), "white")
+    for picture, at in rows:
+        page.paste(picture, tuple(map(int, at)))
     return page
 
 

@@ -14,7 +14,7 @@ from geometry.topology import checked_faces, welded
 
 MOST_SQUARES = 20_000     # points of a cloud that are drawn, evenly taken
 NEIGHBOURS = 10
-NEAR, SQUARE = 4, 0.62    # half a side of a square: so many times the distance of its point to the fourth nearest
+NEAR, SQUARE = 4, 0.80    # half a side of a square: so many times the distance of its point to the fourth nearest
 CREASE = np.cos(np.radians(40))     # where a vertex of several turns more from the others than this, the edge is meant to be sharp
 
 
@@ -66,7 +66,8 @@ def _squares(vertices_V3: np.ndarray) -> Surface:
     return Surface(points_P3, np.repeat(axes_C33[:, :, 0], 4, axis=0), faces_F3, np.repeat(vertex_C, 4))
 
 
-def thinned(points_P3: np.ndarray, faces_F3: np.ndarray, cells: int, apart_P: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def thinned(points_P3: np.ndarray, faces_F3: np.ndarray, cells: int,
+            apart_P: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Faces with the points of each cell of a grid merged, the point that each cell keeps, and each point's cell (Rossignac and Borrel,
     "Multi-resolution 3D approximations for rendering complex scenes", 1993).
 

@@ -111,7 +111,8 @@ def run_cuda(folder: Path, header: str, source: str, inputs: list[np.ndarray], o
     library = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.so"
     if not library.exists():
         (folder / "text.cc").write_text(text)
-        built = subprocess.run(["g++", "-std=c++17", "-O0", "-w", "-shared", "-fPIC", "-o", library, folder / "text.cc"], capture_output=True, text=True)
+        built = subprocess.run(["g++", "-std=c++17", "-O0", "-w", "-shared", "-fPIC", "-o", library, folder / "text.cc"],
+                               capture_output=True, text=True)
         assert built.returncode == 0, built.stderr
     pointers = (ctypes.c_void_p * len(arrays))(*(x.ctypes.data for x in arrays))
     names = (ctypes.c_char_p * max(len(data), 1))(*(name.encode() for name in data))

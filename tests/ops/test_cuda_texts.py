@@ -18,7 +18,8 @@ def folder(tmp_path_factory):
 
 def in_any_order(folder, header, source, inputs, shapes, data):
     """What a text gives; the same bits with its threads the other way round."""
-    one, other = (run_cuda(folder, header, source, inputs, [np.zeros(shape, kind) for shape, kind in shapes], data, turned) for turned in (False, True))
+    one, other = (run_cuda(folder, header, source, inputs, [np.zeros(shape, kind) for shape, kind in shapes], data, turned)
+                  for turned in (False, True))
     assert all((a.view(np.uint8) == b.view(np.uint8)).all() for a, b in zip(one, other))
     return one
 

@@ -100,7 +100,8 @@ def test_colours_of_weights():
     assert np.linalg.norm(colours[0] - colours[1]) > .3 and colours.min() >= 0 and colours.max() <= 1
 
 
-@pytest.mark.parametrize("changes", [dict(faces_F3=None), dict(faces_F3=np.zeros((0, 3), int)), dict(joints_J3=np.zeros((3, 3)), parents=(None, 0, 1)),
+@pytest.mark.parametrize("changes", [dict(faces_F3=None), dict(faces_F3=np.zeros((0, 3), int)),
+                                     dict(joints_J3=np.zeros((3, 3)), parents=(None, 0, 1)),
                                      dict(vertices_V3=np.zeros((1, 3)), faces_F3=None, joints_J3=np.zeros((1, 3)), parents=(None,)),
                                      dict(vertices_V3=np.zeros((3, 3)), faces_F3=np.array([[0, 1, 2]])),
                                      dict(title="a name\nof two lines with ümläuts")])
