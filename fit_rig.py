@@ -27,6 +27,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cameras", type=Path, metavar="JSON", help="where each picture was taken from (docs/fit.md)")
     parser.add_argument("--scan", type=Path, metavar="MESH", help="instead of pictures: a mesh of the same character in the pose")
     parser.add_argument("--motion", type=Path, metavar="BANK", help="poses to begin with: a pose bank (.npz) or a .bvh (default: made by rule)")
+    parser.add_argument("--turned", action="store_true", help="the character may be turned any way, and not about as it stands at rest")
     parser.add_argument("--up", choices=("auto", "y", "z"), default="auto", help="the files' up axis (default: what the format says)")
     parser.add_argument("--output", type=Path, default=Path("fitted"), help="where the result's folder goes (default: %(default)s)")
     args = parser.parse_args(argv)
@@ -44,24 +45,25 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from dataset.asset import check
-    from dataset.poses import procedural_bank
     from dataset.sources.files import load_asset
     from dataset.sources.pose_bank import load_pose_bank
     from launch.fit_folder import write_fit
     from launch.fit_inputs import SCAN_ANGLES, read_targets, scan_targets
-    from launch.pose_fit import FindOptions, find_pose  # needs Jittor, which main has started
+    from launch.fit_poses import fit_bank
+    from launch.pose_fit import AHEAD, AROUND, FindOptions, find_pose  # needs Jittor, which main has started
     from launch.pose_pull import PullOptions
     up = None if args.up == "auto" else args.up
     asset = check(load_asset(args.rig, up))
     figure = figure_of(asset)
-    bank = load_pose_bank(args.motion) if args.motion else procedural_bank()
+    bank = load_pose_bank(args.motion) if args.motion else fit_bank()
     if args.scan:
         targets, scan_P3 = scan_targets(check(load_asset(args.scan, up)), asset)
         names, loose = [f"{angle} degrees" for angle in SCAN_ANGLES], False
     else:
         (targets, loose), scan_P3 = read_targets(args.images, args.cameras, asset), None
         names = [path.stem for path in args.images]
-    found = find_pose(figure, targets, bank, FindOptions(pull=PullOptions(loose=loose)), scan_P3, say)
+    options = FindOptions(headings=AROUND if args.turned else AHEAD, pull=PullOptions(loose=loose))
+    found = find_pose(figure, targets, bank, options, scan_P3, say)
     folder = args.output / args.rig.stem
     report = write_fit(folder, args.rig, asset, figure, found, names)
     print(f"silhouettes overlap by {report['iou']:.0%}, at rest by {report['iou_at_rest']:.0%}")

@@ -1,10 +1,11 @@
 """How near a fit comes to the true pose: generated humans in poses that no bank of the fit holds, shown as four silhouettes.
 
-    python -m benchmarks.bench_fit [--motion BANK.npz] [--pairs 20] [--first 0] [--views between|around] [--alone] [--json FILE]
+    python -m benchmarks.bench_fit [--motion BANK.npz] [--pairs 20] [--first 0] [--views between|around] [--alone] [--known]
+        [--json FILE]
 
 Three of five poses come from the held-out clips of a motion bank (--motion; without one all are made by rule, by another draw than the
 fit's own bank). The fit knows the rig, four hard-edged silhouettes of 128 rows drawn by the z-buffer, and their cameras. It searches
-the bank that everybody has, poses.procedural_bank.
+the bank that everybody has, launch/fit_poses.py; with --known the other clips of the motion bank.
 --views: between (default) looks from -30, 15, 60 and 105 degrees, 10 above the horizon; around: from front, left, back and right, where
 opposite pictures tell almost the same. --alone: also soft silhouettes alone, from the rest pose, as a fit was before.
 Errors: mean distance of 22 joints, cm of a figure whose longest side at rest is 170 cm. Prints a line a pair and what is halved.
@@ -54,13 +55,13 @@ def error_cm(one: Pair, pose) -> float:
     return float(np.linalg.norm(joints_J3 - one.truth_J3, axis=1).mean() / one.figure.size * CM)
 
 
-def measured(one: Pair, alone: bool) -> dict:
-    from dataset.poses import procedural_bank
+def measured(one: Pair, alone: bool, bank) -> dict:
+    from launch.fit_poses import fit_bank
     from launch.pose_figure import Pose
     from launch.pose_fit import find_pose
     from launch.silhouette_fit import FitOptions, fit_pose
     began, cpu = time.perf_counter(), time.process_time()
-    found = find_pose(one.figure, one.targets, procedural_bank())
+    found = find_pose(one.figure, one.targets, fit_bank() if bank is None else bank)
     row = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu, "faces": len(one.figure.faces_F3), "pose": one.source,
            "rest_cm": error_cm(one, one.figure.rest), "fit_cm": error_cm(one, found.pose), "iou": float(found.iou_N.mean())}
     row["ratio"] = row["fit_cm"] / row["rest_cm"]
@@ -87,15 +88,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--views", choices=("between", "around"), default="between")
     parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--known", action="store_true")
     parser.add_argument("--json")
     args = parser.parse_args(argv)
     from launch.runtime import start_jittor
     start_jittor()
     from dataset.sources.pose_bank import split_pose_bank
-    held_out = split_pose_bank(args.motion)[1] if args.motion else None
+    known, held_out = split_pose_bank(args.motion) if args.motion else (None, None)
     rows = []
     for number in range(args.first, args.first + args.pairs):
-        rows.append(measured(pair(number, held_out, args.views), args.alone))
+        rows.append(measured(pair(number, held_out, args.views), args.alone, known if args.known else None))
         print(f"{number:3d} " + " ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True)
     result = summary(rows)
     print(" ".join(f"{k} {v:.3f}" for k, v in result.items()))

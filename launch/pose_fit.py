@@ -1,15 +1,15 @@
 """Find the pose that pictures show, or another scan of the same character: search a bank, pull by distances, finish by silhouettes.
 
-    found = find_pose(figure, targets, bank)
+    found = find_pose(figure, targets, fit_bank())
 
 1. pose_search.py: which of the bank's poses, turned to which heading, overlaps the pictures best, in small;
-2. pose_pull.py: the few best are pulled over the pictures by distances, all joints at once, held near the bank's poses;
+2. pose_pull.py: the best are pulled over the pictures by distances, all joints at once, held near the bank's poses, the few best longer;
 3. silhouette_fit.py: the one that overlaps best goes on downhill through soft silhouettes, and stays where that helped.
 Letters: V vertices, F faces, J joints, N views, T poses.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,15 +20,18 @@ from launch.pose_pull import PullOptions, picture_of, prior_of, pull
 from launch.pose_search import bank_turns, search
 from launch.silhouette_fit import FitOptions, checked, fit_pose
 
-HEADINGS = tuple(45.0 * k for k in range(8))    # degrees, tried by the search
+AHEAD, AROUND = (0.0, 45.0, -45.0), tuple(45.0 * k for k in range(8))      # degrees, tried by the search
 
 
 @dataclass(frozen=True)
 class FindOptions:
-    """starts: poses of the bank that are pulled. headings: degrees about the vertical. finish: the soft silhouettes; None: leave them out."""
-    starts: int = 3
-    headings: Sequence[float] = HEADINGS
+    """starts: poses of the bank that are pulled. headings: degrees about the vertical. pull: of all starts; again, kept: how the best few go
+    on, at the last price, for so many steps. finish: the soft silhouettes; None: leave them out."""
+    starts: int = 9
+    headings: Sequence[float] = AHEAD
     pull: PullOptions = PullOptions()
+    kept: int = 3
+    again: int = 15
     finish: FitOptions | None = field(default_factory=lambda: FitOptions(steps=80, lr=0.01, sigma=(1e-4, 1e-5), price=3e-3))
 
 
@@ -57,7 +60,10 @@ def find_pose(figure: Figure, targets: Sequence[Target], bank: PoseBank, options
     starts = [rest, *search(figure, targets, turn_TJ33, options.starts, options.headings, loose)]
     prior, pictures = prior_of(turn_TJ33), [picture_of(target, options.pull) for target in targets]
     say(f"pulling {len(starts)} starts")
-    best = min((pull(figure, pictures, start.cameras, start.pose, prior, options.pull, scan_P3) for start in starts), key=lambda one: one.loss)
+    pulled = [pull(figure, pictures, start.cameras, start.pose, prior, options.pull, scan_P3) for start in starts]
+    pulled = sorted(pulled, key=lambda one: one.loss)[:options.kept]
+    longer = replace(options.pull, steps=options.again, price=(options.pull.price[1],) * 2)
+    best = min((pull(figure, pictures, one.cameras, one.pose, prior, longer, scan_P3) for one in pulled), key=lambda one: one.loss)
     seen = tuple(Target(camera, target.mask_HW) for camera, target in zip(best.cameras, targets))
     pose, iou_N = best.pose, silhouette_iou(figure, best.pose, seen)
     if options.finish is not None and scan_P3 is None:

@@ -23,7 +23,7 @@ from launch.pose_figure import Figure, Pose, Target, from_pixels, reframed, shru
 
 FLOOR = 0.25            # radians: the prior's least spread of a joint, since no bank holds every pose
 FREE = 10.0             # radians: its spread of the root, which stands any way
-LEAST, MOST = 1e-4, 1e2     # of the damping
+LEAST, MOST = 1e-4, 1.0     # of the damping, where a step begins
 SLACK = 0.01            # of distances in space, so counted
 PICTURES_TALL = 1.5     # a figure on a picture is about so tall (half its height is 1): distances in space count by this
 
@@ -33,7 +33,7 @@ class PullOptions:
     """price: of the prior, from the first to the last of the steps, falling geometrically. rows: of the pictures used; points, pixels:
     how many are followed. reach: most that a joint turns in a step, radians. loose: the cameras, in parallel projection, are known but
     for one zoom and each picture's middle."""
-    steps: int = 30
+    steps: int = 8
     price: tuple[float, float] = (1e-4, 1e-6)
     rows: int = 96
     points: int = 800
@@ -100,7 +100,8 @@ def pull(figure: Figure, pictures: Sequence[Picture], cameras: Sequence[Camera],
             if problem.look(tried, price).loss < seen.loss:
                 at, damping = tried, max(damping / 3, LEAST)
                 break
-            damping = min(damping * 4, MOST)
+            damping *= 5
+        damping = min(damping, MOST)
     return Pulled(at.pose, at.cameras, problem.look(at, 0).misses)
 
 

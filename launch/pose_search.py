@@ -16,7 +16,7 @@ from launch.pose_figure import Figure, Pose, Target, reframed, shrunk, skinned, 
 
 ROWS = 32           # of the small pictures
 POINTS = 500        # on the figure's surface
-MOST_POSES = 1024   # a larger bank is thinned
+MOST_POSES = 2048   # a larger bank is thinned
 MOST_DRAWN = 2400   # poses times headings
 AT_ONCE = 128
 APART = 0.04        # mean distance of the joints of two starts, shares of the figure's size

@@ -10,7 +10,7 @@ from PIL import Image
 import fit_rig as door
 from geometry.camera import look_at
 from geometry.kinematics import homogeneous, rotvec_to_matrix
-from launch import pose_fit
+from launch import pose_fit, pose_search
 from launch.pose_figure import silhouette_of
 from launch.silhouette_fit import FitOptions
 from rigging.scene_fresh import write_glb
@@ -36,6 +36,7 @@ def place(tmp_path_factory):
 
 def test_from_pictures_to_a_folder(place, capsys, monkeypatch):
     monkeypatch.setattr(pose_fit, "FindOptions", partial(pose_fit.FindOptions, starts=1, headings=(0.0,), finish=FitOptions(steps=5, lr=.01)))
+    monkeypatch.setattr(pose_search, "MOST_DRAWN", 200)
     files = [str(place / name) for name in ("hero.glb", "front.png", "left.png", "right.png")]
     assert door.main(["--input", *files, "--output", str(place / "out")]) == 0
     said = json.loads((place / "out" / "hero" / "fit.json").read_text())
