@@ -12,9 +12,11 @@ Errors: mean distance of 22 joints, cm of a figure whose longest side at rest is
 """
 
 import argparse
+import json
 import statistics
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -89,8 +91,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--views", choices=("between", "around"), default="between")
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--known", action="store_true")
-    parser.add_argument("--json")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--join", nargs="+", type=Path, metavar="JSON", help="measure nothing: bring parts of one run (--first) together")
     args = parser.parse_args(argv)
+    if args.join:
+        parts = [json.loads(path.read_text()) for path in args.join]
+        return told(args.json, [row for part in parts for row in part["rows"]], parts[0]["views"], parts[0]["bank"])
     from launch.runtime import start_jittor
     start_jittor()
     from dataset.sources.pose_bank import split_pose_bank
@@ -99,10 +105,13 @@ def main(argv: list[str] | None = None) -> int:
     for number in range(args.first, args.first + args.pairs):
         rows.append(measured(pair(number, held_out, args.views), args.alone, known if args.known else None))
         print(f"{number:3d} " + " ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True)
+    return told(args.json, rows, args.views, "motion" if args.known else "fit_poses")
+
+
+def told(path: Path | None, rows: list[dict], views: str, bank: str) -> int:
     result = summary(rows)
     print(" ".join(f"{k} {v:.3f}" for k, v in result.items()))
-    if args.json:
-        write_result(args.json, {**result, "views": args.views, "rows": rows, "about": machine()})
+    write_result(path, {**result, "pairs": len(rows), "views": views, "bank": bank}, rows, machine())
     return 0
 
 

@@ -100,7 +100,7 @@ def overlay(figure: Figure, found: Found, names: Sequence[str]) -> Image.Image:
     sheet = Image.new("RGB", (max(sum(widths) + GAP * (len(widths) + 1), 480), TOP + 2 * (TALL + GAP + 24)), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     at = GAP
-    for text, colour in (("both", (120, 128, 142)), ("the picture alone", MISSING), ("the figure alone", TOO_MUCH)):
+    for text, colour in (("both", BOTH), ("the picture alone", MISSING), ("the figure alone", TOO_MUCH)):
         draw.rectangle([at, 16, at + 14, 30], fill=colour)
         draw.text((at + 20, 23), text, fill=INK, font=font, anchor="lm")
         at += 44 + round(draw.textlength(text, font=font))
