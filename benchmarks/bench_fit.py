@@ -8,6 +8,7 @@ fit's own bank). The fit knows the rig, four hard-edged silhouettes of 128 rows 
 the bank that everybody has, launch/fit_poses.py; with --known the other clips of the motion bank.
 --views: between (default) looks from -30, 15, 60 and 105 degrees, 10 above the horizon; around: from front, left, back and right, where
 opposite pictures tell almost the same. --alone: also soft silhouettes alone, from the rest pose, as a fit was before.
+--first begins later, and --join brings parts together: python -m benchmarks.bench_fit --join a.json b.json --json FILE
 Errors: mean distance of 22 joints, cm of a figure whose longest side at rest is 170 cm. Prints a line a pair and what is halved.
 """
 

@@ -101,6 +101,8 @@ def read_cameras(path: Path, images: Sequence[Path], rest: Asset) -> list[Camera
     for image in images:
         camera = _camera(f"{path.name}, {image.name}", entries[image.name], rest)
         seen_V3 = camera.project(network_rotation(rest).apply(rest.vertices_V3))
+        if 0 < (seen_V3[:, 2] <= 0).sum() < len(seen_V3):
+            raise AssetError(f"{path.name}, {image.name}: the eye stands inside the character at rest: move it away")
         shown_V = (seen_V3[:, 2] > 0) & (np.abs(seen_V3[:, :2]) < 1.5).all(1)
         if shown_V.mean() < 0.05:
             raise AssetError(f"{path.name}, {image.name}: this camera does not see where the character stands at rest: "

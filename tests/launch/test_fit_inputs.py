@@ -100,7 +100,8 @@ def test_cameras_in_the_files_own_axes(tmp_path):
     ({"eye": [0, "1", 2], "height": 2}, "must be a number"), ({"from": 0, "distance": True, "height": 2}, "distance is True"),
     ({"eye": [0, -4, 1], "target": [0, -4, 1], "height": 2}, "no view from"), ({"eye": [0, -4, 1], "field_of_view": 190}, "190"),
     ({"eye": [0, -400, 100], "target": [0, -500, 100], "field_of_view": 30}, "does not see where the character stands"),
-    ({"eye": [0, -4, 1], "target": [0, 0, 500], "height": 2}, "does not see")])
+    ({"eye": [0, 0, 1], "target": [0, 5, 1], "field_of_view": 60}, "the eye stands inside"),
+    ({"eye": [0, -40, 1], "target": [40, 0, 1], "height": 2}, "does not see")])
 def test_cameras_that_do_not_fit(tmp_path, entry, complaint):
     with pytest.raises(AssetError, match=complaint):
         cameras(tmp_path, entry)
