@@ -113,6 +113,12 @@ def shrunk(mask_HW: np.ndarray, height: int) -> np.ndarray:
     return mask_HW
 
 
+def inside(mask_HW: np.ndarray, height: int) -> np.ndarray:
+    """(H, W) bool: what the shrunk mask covers by half; of one so thin that it covers nothing by half, the most covered."""
+    small_HW = shrunk(mask_HW, height)
+    return small_HW > 0.5 * small_HW.max()
+
+
 def silhouette_of(vertices_V3: np.ndarray, faces_F3: np.ndarray, camera: Camera, height: int, width: int) -> np.ndarray:
     """(H, W) bool: which pixels a mesh covers, hard edged, by the z-buffer."""
     seen_V3 = camera.project(vertices_V3)

@@ -19,7 +19,7 @@ from scipy.ndimage import distance_transform_edt
 from geometry.camera import Camera
 from geometry.kinematics import matrix_to_rotvec, rotvec_to_matrix
 from geometry.neighbors import kd_tree
-from launch.pose_figure import Figure, Pose, Target, from_pixels, reframed, shrunk, skinned, to_pixels
+from launch.pose_figure import Figure, Pose, Target, from_pixels, inside, reframed, skinned, to_pixels
 
 FLOOR = 0.25            # radians: the prior's least spread of a joint, since no bank holds every pose
 FREE = 10.0             # radians: its spread of the root, which stands any way
@@ -30,7 +30,7 @@ PICTURES_TALL = 1.5     # a figure on a picture is about so tall (half its heigh
 
 @dataclass(frozen=True)
 class PullOptions:
-    """price: of the prior, from the first to the last of the steps, falling geometrically. rows: of the pictures used; points, pixels:
+    """price: of the prior, from the first of the steps to the last, falling geometrically. rows: of the pictures used; points, pixels:
     how many are followed. reach: most that a joint turns in a step, radians. loose: the cameras, in parallel projection, are known but
     for one zoom and each picture's middle."""
     steps: int = 8
@@ -64,16 +64,16 @@ class Pulled(NamedTuple):
 def prior_of(turn_TJ33: np.ndarray) -> Prior:
     """Mean and spread of a bank's turns (`pose_search.bank_turns`). How the root stands tells nothing, and costs nothing."""
     rotvec_TD = matrix_to_rotvec(turn_TJ33).reshape(len(turn_TJ33), -1)
-    spread_DD = np.cov(rotvec_TD.T) + FLOOR ** 2 * np.eye(rotvec_TD.shape[1])
+    mean_D = rotvec_TD.mean(0)
+    spread_DD = (rotvec_TD - mean_D).T @ (rotvec_TD - mean_D) / len(rotvec_TD) + FLOOR ** 2 * np.eye(len(mean_D))
     spread_DD[:3], spread_DD[:, :3] = 0, 0
     spread_DD[:3, :3] = FREE ** 2 * np.eye(3)
-    mean_D = rotvec_TD.mean(0)
     mean_D[:3] = 0
     return Prior(mean_D, np.linalg.inv(spread_DD))
 
 
 def picture_of(target: Target, options: PullOptions = PullOptions()) -> Picture:
-    inside_HW = shrunk(target.mask_HW, options.rows) > 0.5
+    inside_HW = inside(target.mask_HW, options.rows)
     height, width = inside_HW.shape
     row_HW, column_HW = distance_transform_edt(~inside_HW, return_distances=False, return_indices=True)
     place_P2 = np.argwhere(inside_HW)[:, ::-1]

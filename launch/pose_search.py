@@ -12,7 +12,7 @@ import numpy as np
 from dataset.poses import T_AIMS, PoseBank
 from geometry.camera import Camera
 from geometry.kinematics import homogeneous, retarget, rotvec_to_matrix
-from launch.pose_figure import Figure, Pose, Target, reframed, shrunk, skinned, to_pixels
+from launch.pose_figure import Figure, Pose, Target, inside, reframed, skinned, to_pixels
 
 ROWS = 32           # of the small pictures
 POINTS = 500        # on the figure's surface
@@ -52,7 +52,7 @@ def search(figure: Figure, targets: Sequence[Target], turn_TJ33: np.ndarray, cou
 
     headings: degrees about the vertical by which each pose is turned as well. loose: as in PullOptions.
     """
-    masks = [shrunk(target.mask_HW, ROWS) > 0.5 for target in targets]
+    masks = [inside(target.mask_HW, ROWS) for target in targets]
     points_K3, skin_KJ = figure.points(POINTS)
     turn_TJ33, found = turn_TJ33[_spread(len(turn_TJ33), max(1, MOST_DRAWN // len(headings)))], []
     for heading in headings:

@@ -6,7 +6,7 @@ import pytest
 from geometry.camera import look_at
 from geometry.kinematics import homogeneous, rotvec_to_matrix
 from geometry.skinning import linear_blend_skinning
-from launch.pose_figure import Figure, from_pixels, shrunk, skinned, to_pixels
+from launch.pose_figure import Figure, from_pixels, inside, shrunk, skinned, to_pixels
 from tests.dataset.figures import capsule_man
 
 
@@ -56,3 +56,10 @@ def test_shrunk_pixels_are_means(height, want):
     assert shrunk(mask, height).tolist() == (mask.tolist() if want is None else want)
     third = shrunk(np.float64([[1, 1], [1, 1], [0, 0]]), 2)
     np.testing.assert_allclose(third, [[1], [1 / 3]])
+
+
+def test_a_thin_figure_stays_on_a_small_picture():
+    mask = np.zeros((40, 40))
+    mask[:, 3] = 1
+    assert inside(mask, 4).tolist() == [[True, False, False, False]] * 4
+    assert inside(np.float64([[0.6, 0.4]]), 4).tolist() == [[True, True]] and not inside(np.float64([[1, .4]]), 4)[0, 1]

