@@ -8,8 +8,6 @@ from dataset.asset import Asset, network_rotation
 from dataset.exporter import replace_folder, save_contest
 from launch.delivery import Delivered, Delivery, deliver
 from launch.rig_result import CM_PER_BOX, RigResult
-from pictures.preview import draw_preview, draw_turntable
-from pictures.report import draw
 from rigging.fbx import write_fbx
 from rigging.quality import Quality
 from rigging.report_html import report_html
@@ -46,6 +44,8 @@ def write_rig(folder: Path, source: Path, asset: Asset, rig: RigResult, making: 
 
 
 def _write_files(folder: Path, asset: Asset, rig: RigResult, wishes: Delivery, delivered: Delivered, report: dict) -> None:
+    from pictures.preview import draw_preview, draw_turntable  # these need Jittor, which a door has started; reports are read without
+    from pictures.report import draw
     save_contest(folder, rig.box_joints_J3, rig.skin_VJ, rig.box_vertices_V3)
     if delivered.scene is not None:
         scene = folder / ("rigged.vrm" if wishes.dialect == "vrm" else "rigged.glb")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import launch.batch_predict as module
-import launch.rig_folder
+import pictures.preview
 from rigging.animation import Clip
 from rigging.quality import Check, Quality
 from rigging.scene_fresh import write_glb
@@ -119,7 +119,7 @@ def test_a_bad_input_does_not_stop_the_batch(predictor, inputs, tmp_path):
 def test_a_failure_while_writing_leaves_no_folder(predictor, inputs, tmp_path, monkeypatch):
     def no_disk(*args, **kwargs):
         raise OSError("no space left")
-    monkeypatch.setattr(launch.rig_folder, "draw_preview", no_disk)
+    monkeypatch.setattr(pictures.preview, "draw_preview", no_disk)
     outcomes = run(predictor, [inputs / "man.npz"], tmp_path)
     assert outcomes[0].reason == "OSError: no space left"
     assert [p.name for p in (tmp_path / "run").rglob("*") if p.is_file()] == ["summary.json"]
