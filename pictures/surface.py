@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from geometry.neighbors import kd_tree
-from geometry.normals import normalize, vertex_normals
+from geometry.normals import vertex_normals
 from geometry.topology import checked_faces, welded
 
 MOST_SQUARES = 20_000     # points of a cloud that are drawn, evenly taken
