@@ -63,7 +63,7 @@ def test_shadows_lie_on_the_ground_below_the_horizon():
 def test_above_the_horizon_there_is_no_ground_though_it_goes_on_behind_the_eye():
     frame = Frame(look_at((0, -10, 2), (0, 0, 2)), np.zeros(2), 100.0, 200, 160)
     dark = np.asarray(shadow(frame, Sky(np.ones(1), np.zeros((CELLS, CELLS)), np.array([-20, -30, 0.]), 40.0)))
-    assert not dark[:80].any() and dark[100:, 100].all()
+    assert not dark[:80].any() and dark[130:, 100].all()
 
 
 def test_darkness_and_bones_over_a_picture_by_hand():
