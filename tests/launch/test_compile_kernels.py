@@ -57,6 +57,7 @@ for looks, hands in ((4, True), (1, True), (4, False)):
             if count <= 1024:  # the first file of another network
                 Predictor(CHECKPOINT, options).predict(asset)
 import pathlib, tempfile
+import numpy as np
 from pictures.preview import draw_preview, draw_turntable
 from pictures.report import draw
 from rigging.quality_figure import Figure
@@ -66,7 +67,7 @@ rig = Predictor(CHECKPOINT, options).predict(mesh)
 path = pathlib.Path(tempfile.mkdtemp()) / "picture"
 for faces in (mesh.faces_F3, None):
     draw_preview(path, mesh.vertices_V3, faces, rig.joints_J3, rig.parents, "z", skin_VJ=rig.skin_VJ)
-    draw(Figure.of(mesh.vertices_V3, faces, CharacterRig(rig.joints_J3, rig.parents, rig.names, rig.skin_VJ)), ("head",))
+    draw(Figure.of(mesh.vertices_V3, faces, CharacterRig(rig.joints_J3, rig.parents, rig.names, rig.skin_VJ, np.eye(3))), ("head",))
 draw_turntable(path, mesh.vertices_V3, mesh.faces_F3, rig.joints_J3, rig.parents, "z", skin_VJ=rig.skin_VJ)
 print(len(before), sorted(path.name for path in loaded_kernels() - before))
 """
