@@ -19,7 +19,7 @@ PATIENCE = 1500.0       # seconds that a batch may take before it counts as hang
 VANISH = """
 import os, shutil, sys
 def hook(event, given, target={target!r}, doomed={doomed!r}, left=[{count}]):
-    if event == "open" and left[0] and isinstance(given[0], (str, bytes, os.PathLike)) and os.fsdecode(given[0]).startswith(target):
+    if event in ("open", "import") and left[0] and isinstance(given[0], (str, bytes, os.PathLike)) and os.fsdecode(given[0]).startswith(target):
         left[0] -= 1
         if not left[0]:
             shutil.rmtree(doomed) if os.path.isdir(doomed) else os.unlink(doomed)
@@ -29,8 +29,8 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def vanishing(run: Run | Batch, target: Path, doomed: Path, count: int = 1, module: str = "killed_prediction") -> None:
-    """The program's next start removes `doomed` at the moment when it opens, for the count-th time, what begins with `target`."""
+def vanishing(run: Run | Batch, target: Path | str, doomed: Path, count: int = 1, module: str = "killed_prediction") -> None:
+    """The program's next start removes `doomed` at the moment when it opens or imports, for the count-th time, what begins with `target`."""
     run.program = [sys.executable, "-c", VANISH.format(target=str(target), doomed=str(doomed), count=count, module=module)]
 
 
@@ -189,7 +189,8 @@ class Prediction:
         batch = self.batch()
         batch.start()
         until(lambda: len(batch.rigs()) >= 2, batch)
-        shutil.rmtree(batch.folder, ignore_errors=True)
+        while batch.folder.exists():    # it may be written to in this moment
+            shutil.rmtree(batch.folder, ignore_errors=True)
         sentence(batch, wait_for(batch.process, PATIENCE), str(batch.folder), "removed")
         self.goes_on(batch, {})
 
@@ -217,8 +218,9 @@ class Prediction:
     def _vanish(batch: Batch, mesh: Path) -> None:
         vanishing(batch, mesh, mesh, count=2)      # first it is digested, then read
 
-    def checkpoint_gone(self, opened: Path, code: int) -> None:
-        """Removed when `opened` is: before it was read, that is told; later, nobody minds."""
+    def checkpoint_gone(self, opened: Path | str, code: int) -> None:
+        """Removed when `opened` is opened or imported (safetensors opens files behind Python's back): before it was read, that is told; later,
+        nobody minds."""
         net, batch = self.work / "net", self.batch()
         shutil.copytree(net, self.work / "net-kept", dirs_exist_ok=True)
         try:
@@ -238,7 +240,7 @@ class Prediction:
                 "read-only": self.read_only, "read-only while running": self.read_only_at_once, "run folder removed": self.folder_removed,
                 "input forbidden": lambda: self.one_input(self._forbid, "ermission denied"),
                 "input vanished": lambda: self.one_input(self._vanish, "o such file"),
-                "checkpoint vanished before it was read": lambda: self.checkpoint_gone(self.work / "net" / "model.safetensors", 2),
+                "checkpoint vanished before it was read": lambda: self.checkpoint_gone("safetensors", 2),
                 "checkpoint vanished while running": lambda: self.checkpoint_gone(self.work / "meshes", 0)}
 
 
