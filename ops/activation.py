@@ -8,6 +8,8 @@ from ops.kernels import EXP_HEADER, on_cpu, require, require_float
 # gcc forgets what __restrict__ promised once a loop is moved into an OpenMP region, and then does not vectorise.
 _GELU_HEADER = EXP_HEADER + """
 static inline float gelu_share(float x) { return 1.f / (1.f + exp_fast(-1.5957691216f * (x + .044715f * x * x * x))); }
+// From x = 6 on s is 1 in float32, or a rounding below it, which the slope's x^3 would make large.
+static inline float gelu_slope(float x, float s) { return x < 6.f ? x * s * (1.f - s) * 1.5957691216f * (1.f + .134145f * x * x) : 0.f; }
 """
 _GELU = """
 const long size = in0_shape0, chunk = 4096;
@@ -29,7 +31,7 @@ for (long start = 0; start < size; start += chunk) {
     const long count = std::min(chunk, size - start);
     for (long i = 0; i < count; i++) {
         const float s = gelu_share(x[i]);
-        dx[i] = dy[i] * (s + x[i] * s * (1.f - s) * 1.5957691216f * (1.f + .134145f * x[i] * x[i]));
+        dx[i] = dy[i] * (s + gelu_slope(x[i], s));
     }
 }
 """
@@ -87,7 +89,8 @@ def gelu(x: jt.Var) -> jt.Var:
     """
     require_float(x, "x")
     if not on_cpu():
-        return x * jt.sigmoid(1.5957691216 * (x + 0.044715 * x * x * x))
+        inner = jt.minimum(1.5957691216 * (x + 0.044715 * x * x * x), 17.0)     # beyond it the share is 1 and its slope 0, as in the kernel
+        return x * jt.sigmoid(inner)
     return _Gelu.apply(x.reshape((-1,))).reshape(x.shape)
 
 
