@@ -15,7 +15,7 @@ from jittor import nn
 
 from ops.activation import gelu
 from ops.batched_matmul import bmm
-from PCT.point_cloud_transformer import LBR, BackboneConfig, PointCloudTransformer, point_features, INPUT_WIDTH
+from PCT.point_cloud_transformer import LBR, BackboneConfig, Linear, PointCloudTransformer, point_features, INPUT_WIDTH
 from PCT.rig import Rig
 
 
@@ -69,7 +69,7 @@ class PCTModel(nn.Module):
         self.backbone = PointCloudTransformer(cfg.backbone())
         self.joint_1 = LBR(code, cfg.head_width)
         self.joint_2 = LBR(cfg.head_width, cfg.head_width)
-        self.joint_out = nn.Linear(cfg.head_width, 3 * cfg.joint_count)
+        self.joint_out = Linear(cfg.head_width, 3 * cfg.joint_count)
         self.skin_head = QuerySkin(cfg, code)
 
     def encode(self, points_BN3: jt.Var, normals_BN3: jt.Var | None = None) -> PCTEncoding:
@@ -100,15 +100,15 @@ class QuerySkin(nn.Module):
     def __init__(self, cfg: PCTConfig, code_width: int):
         super().__init__()
         self.scale = 1 / math.sqrt(cfg.query_width)
-        self.lift_point = nn.Linear(INPUT_WIDTH, cfg.query_width)
-        self.lift_point_code = nn.Linear(code_width, cfg.query_width, bias=False)
+        self.lift_point = Linear(INPUT_WIDTH, cfg.query_width)
+        self.lift_point_code = Linear(code_width, cfg.query_width, bias=False)
         self.point_mix = LBR(cfg.query_width, cfg.query_width)
-        self.point_out = nn.Linear(cfg.query_width, cfg.query_width)
-        self.lift_joint = nn.Linear(3, cfg.query_width, bias=False)
-        self.lift_joint_code = nn.Linear(code_width, cfg.query_width, bias=False)
+        self.point_out = Linear(cfg.query_width, cfg.query_width)
+        self.lift_joint = Linear(3, cfg.query_width, bias=False)
+        self.lift_joint_code = Linear(code_width, cfg.query_width, bias=False)
         self.identity_JD = jt.randn((cfg.joint_count, cfg.query_width)) * 0.5
         self.joint_mix = LBR(cfg.query_width, cfg.query_width)
-        self.joint_out = nn.Linear(cfg.query_width, cfg.query_width, bias=False)  # softmax over J cannot see a bias
+        self.joint_out = Linear(cfg.query_width, cfg.query_width, bias=False)  # softmax over J cannot see a bias
 
     def execute(self, encoding: PCTEncoding, query_BQ3: jt.Var, query_normals_BQ3: jt.Var | None) -> jt.Var:
         point_BQD = self.lift_point(point_features(query_BQ3, query_normals_BQ3))
@@ -118,5 +118,5 @@ class QuerySkin(nn.Module):
         return nn.softmax(bmm(point_BQD, joint_BJD, trans_b=True) * self.scale, dim=2)
 
     @staticmethod
-    def _head(own_BPD: jt.Var, code_BD: jt.Var, mix: LBR, out: nn.Linear) -> jt.Var:
+    def _head(own_BPD: jt.Var, code_BD: jt.Var, mix: LBR, out: Linear) -> jt.Var:
         return out(mix(gelu(own_BPD + code_BD.unsqueeze(1))))

@@ -18,6 +18,7 @@ from jittor import nn
 from ops.activation import gelu
 from ops.batched_matmul import bmm
 from ops.gather import gather, group_max
+from ops.linear import linear
 from ops.neighbors import knn
 from ops.norm import LayerNorm
 from ops.sampling import farthest_point_sample
@@ -34,12 +35,19 @@ class BackboneConfig:
     code_width: int = 1024     # lifted features; the global code is twice as wide (max and mean)
 
 
+class Linear(nn.Linear):
+    """Jittor's layer through our product, whose bits do not depend on the number of threads. (.., C) -> (.., D)."""
+
+    def execute(self, x: jt.Var) -> jt.Var:
+        return linear(x, self.weight, jt.zeros((self.out_features,)) if self.bias is None else self.bias)
+
+
 class LBR(nn.Module):
     """The paper's Linear-BatchNorm-ReLU, with layer norm and gelu (see the header). (.., C) -> (.., D)."""
 
     def __init__(self, in_width: int, out_width: int):
         super().__init__()
-        self.linear = nn.Linear(in_width, out_width, bias=False)  # the norm's bias makes this one's idle
+        self.linear = Linear(in_width, out_width, bias=False)  # the norm's bias makes this one's idle
         self.norm = LayerNorm(out_width)
 
     def execute(self, x: jt.Var) -> jt.Var:
@@ -57,8 +65,8 @@ class SampleAndGroup(nn.Module):
     def __init__(self, in_width: int, out_width: int, neighbours: int):
         super().__init__()
         self.neighbours = neighbours
-        self.lift_difference = nn.Linear(in_width, out_width, bias=False)
-        self.lift_own = nn.Linear(in_width, out_width, bias=False)
+        self.lift_difference = Linear(in_width, out_width, bias=False)
+        self.lift_own = Linear(in_width, out_width, bias=False)
         self.norm = LayerNorm(out_width)
         self.mix = LBR(out_width, out_width)
 
@@ -85,8 +93,8 @@ class OffsetAttention(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.query_key = nn.Linear(width, width // 4, bias=False)
-        self.value = nn.Linear(width, width)
+        self.query_key = Linear(width, width // 4, bias=False)
+        self.value = Linear(width, width)
         self.change = LBR(width, width)
 
     def execute(self, x_BMC: jt.Var) -> jt.Var:

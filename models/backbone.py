@@ -17,6 +17,7 @@ from models.FourierEmbedder import FourierEmbedder
 from models.transformer_block import Linear, MLP, SelfAttentionBlock
 from ops.activation import gelu
 from ops.gather import gather, group_max
+from ops.linear import linear
 from ops.neighbors import knn
 from ops.norm import LayerNorm
 from ops.sampling import farthest_point_sample
@@ -81,9 +82,12 @@ class LocalPooling(nn.Module):
 
     def execute(self, centre_xyz_BM3: jt.Var, centre_feat_BMC: jt.Var, xyz_BN3: jt.Var, feat_BNC: jt.Var) -> jt.Var:
         _, idx_BMK = knn(centre_xyz_BM3, xyz_BN3, min(self.neighbours, xyz_BN3.shape[1]))
-        near_BMKH = gather(self.lift_neighbour(feat_BNC) + jt.matmul(xyz_BN3, self.offset_3H), idx_BMK)
-        centre_BMH = self.lift_centre(centre_feat_BMC) - jt.matmul(centre_xyz_BM3, self.offset_3H)
+        near_BMKH = gather(self.lift_neighbour(feat_BNC) + self._offset(xyz_BN3), idx_BMK)
+        centre_BMH = self.lift_centre(centre_feat_BMC) - self._offset(centre_xyz_BM3)
         return group_max(self.out(gelu(near_BMKH + centre_BMH.unsqueeze(2))))
+
+    def _offset(self, xyz_BN3: jt.Var) -> jt.Var:
+        return linear(xyz_BN3, self.offset_3H.transpose(0, 1), jt.zeros((self.offset_3H.shape[1],)))
 
 
 class DownLevel(nn.Module):

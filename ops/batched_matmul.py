@@ -7,16 +7,20 @@ import jittor as jt
 
 from ops.kernels import SGEMM_HEADER, has_sgemm, require, require_float
 
-# One product per thread while there are enough of them (oneDNN runs single-threaded inside a parallel region), else all threads in each.
+# Rows in blocks that the shape alone decides, each one thread's (oneDNN runs single-threaded inside a parallel region): with threads of
+# its own oneDNN adds up in another order on some machines, and a rig would depend on their number.
 _SGEMM = """
 const long batch = in0_shape0, rows = out0_shape1, columns = out0_shape2;
 const bool flip_a = data["trans_a"] != 0, flip_b = data["trans_b"] != 0;
 const long inner = flip_a ? in0_shape1 : in0_shape2, size_a = in0_shape1 * in0_shape2, size_b = in1_shape1 * in1_shape2;
-const long lda = in0_shape2, ldb = in1_shape2;
-#pragma omp parallel for schedule(static) if (batch >= omp_get_max_threads() || rows * columns * inner < 100000)
-for (long i = 0; i < batch; i++)
-    dnnl_sgemm(flip_a ? 'T' : 'N', flip_b ? 'T' : 'N', rows, columns, inner, 1.f, in0_p + i * size_a, lda, in1_p + i * size_b, ldb,
-               0.f, out0_p + i * rows * columns, columns);
+const long lda = in0_shape2, ldb = in1_shape2, block = row_block(rows), blocks = (rows + block - 1) / block;
+#pragma omp parallel for schedule(static)
+for (long part = 0; part < batch * blocks; part++) {
+    const long i = part / blocks, first = part % blocks * block;
+    dnnl_sgemm(flip_a ? 'T' : 'N', flip_b ? 'T' : 'N', std::min(block, rows - first), columns, inner, 1.f,
+               in0_p + i * size_a + first * (flip_a ? 1 : lda), lda, in1_p + i * size_b, ldb, 0.f,
+               out0_p + (i * rows + first) * columns, columns);
+}
 """
 
 

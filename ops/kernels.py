@@ -2,7 +2,7 @@
 
 All kernels are ``jt.code`` texts whose shapes and constants are run-time values, so that each text is compiled once per machine
 (about two seconds) and serves every size. None of them uses float atomics or sums in an order that depends on the schedule: the same
-input gives the same bits, whatever the number of threads (matrix products: for the same number of threads).
+input gives the same bits, whatever the number of threads.
 """
 
 import jittor as jt
@@ -81,9 +81,11 @@ static inline void blend(float* __restrict__ to, const float* __restrict__ feat,
 }
 """
 
-# Row-major single precision matrix product of oneDNN, which Jittor has loaded when use_mkl is set.
+# Row-major single precision matrix product of oneDNN, which Jittor has loaded when use_mkl is set; and rows of a block that one thread takes:
+# they stay in the cache, and at least eight blocks where there are rows enough, so that every thread gets some.
 SGEMM_HEADER = """
-#include <omp.h>
+#include <algorithm>
+static inline long row_block(long rows) { return std::max(64l, std::min(512l, (rows + 7) / 8)); }
 extern "C" int dnnl_sgemm(char transa, char transb, long m, long n, long k, float alpha, const float* a, long lda,
                           const float* b, long ldb, float beta, float* c, long ldc);
 """

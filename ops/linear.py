@@ -4,12 +4,11 @@ import jittor as jt
 
 from ops.kernels import SGEMM_HEADER, has_sgemm, require_float, require_shape
 
-_HEADER = SGEMM_HEADER + "#include <vector>\n#include <algorithm>\n"
+_HEADER = SGEMM_HEADER + "#include <vector>\n"
 
-# Blocks of rows that stay in the cache, and at least eight of them where there are rows enough, so that every thread gets some: the bias
-# is written first and the product added to it (beta = 1).
+# By blocks of rows: the bias is written first and the product added to it (beta = 1).
 _FORWARD = """
-const long rows = in0_shape0, inputs = in0_shape1, outputs = in1_shape0, block = std::max(64l, std::min(512l, (rows + 7) / 8));
+const long rows = in0_shape0, inputs = in0_shape1, outputs = in1_shape0, block = row_block(rows);
 #pragma omp parallel for schedule(static)
 for (long first = 0; first < rows; first += block) {
     const long count = std::min(block, rows - first);
@@ -23,7 +22,8 @@ for (long first = 0; first < rows; first += block) {
 }
 """
 
-# dX = dY W, dW = dY^T X, db = sum_R dY through 64 partial sums over fixed ranges of rows.
+# dX = dY W by blocks of rows, dW = dY^T X by quarters of its rows, db = sum_R dY through 64 partial sums over fixed ranges of rows: nothing
+# of it depends on the number of threads.
 _BACKWARD = """
 const long rows = in0_shape0, inputs = in0_shape1, outputs = in1_shape0, parts = std::min(rows, 64l);
 std::vector<float> partial(parts * outputs, 0.f);
@@ -39,8 +39,15 @@ for (long part = 0; part < parts; part++) {
 for (long d = 0; d < outputs; d++) out2_p[d] = 0.f;
 for (long part = 0; part < parts; part++)
     for (long d = 0; d < outputs; d++) out2_p[d] += partial[part * outputs + d];
-dnnl_sgemm('N', 'N', rows, inputs, outputs, 1.f, in2_p, outputs, in1_p, inputs, 0.f, out0_p, inputs);
-dnnl_sgemm('T', 'N', outputs, inputs, rows, 1.f, in2_p, outputs, in0_p, inputs, 0.f, out1_p, inputs);
+const long block = row_block(rows), quarter = std::max(16l, (outputs + 3) / 4);
+#pragma omp parallel for schedule(static)
+for (long first = 0; first < rows; first += block)
+    dnnl_sgemm('N', 'N', std::min(block, rows - first), inputs, outputs, 1.f, in2_p + first * outputs, outputs, in1_p, inputs, 0.f,
+               out0_p + first * inputs, inputs);
+#pragma omp parallel for schedule(static)
+for (long first = 0; first < outputs; first += quarter)
+    dnnl_sgemm('T', 'N', std::min(quarter, outputs - first), inputs, rows, 1.f, in2_p + first, outputs, in0_p, inputs, 0.f,
+               out1_p + first * inputs, inputs);
 """
 
 

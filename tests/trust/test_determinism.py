@@ -1,7 +1,5 @@
 """The quick part of tests/soak/determinism.py: one prediction and one training under everything at once that should not matter.
 
-But for the number of threads: on some processors oneDNN adds up in another order with two (docs/trust.md); the long run says where.
-
 What else is promised is tested where it lives: order, neighbours, read-ahead and ranks in tests/launch/test_batch_predict.py, resuming in
 tests/test_train_door.py, a batch of training samples by workers and ranks in tests/dataset/test_dataset.py.
 """
@@ -14,14 +12,13 @@ from tests.soak.determinism import TRAININGS, WAYS, characters, differences, sur
 def test_a_rig_is_the_same_in_other_surroundings(tmp_path):
     checkpoint = save_random(tmp_path / "tiny", joints=22, points=64)
     files = characters(tmp_path / "in", ("bare.glb", "cloud.npy"), 0)
-    way = WAYS[-1]._replace(changes=WAYS[-1].changes | {"OMP_NUM_THREADS": "1"})
-    found = dict(surroundings(files, tmp_path, checkpoint, [], (way,)))
+    found = dict(surroundings(files, tmp_path, checkpoint, [], WAYS[-1:]))
     assert found == {"all at once": []}
 
 
-def test_a_training_is_the_same_with_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr(determinism, "TRAININGS", TRAININGS[-2:-1])
-    assert next(training(tmp_path, 4, "pretrain")) == ("pretrain, 3 workers", [])
+def test_a_training_is_the_same_with_workers_and_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr(determinism, "TRAININGS", TRAININGS[-1:])
+    assert next(training(tmp_path, 4, "pretrain")) == ("pretrain, 2 workers, two threads", [])
 
 
 def test_differences_are_seen():
