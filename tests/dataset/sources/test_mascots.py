@@ -1,6 +1,5 @@
 """Seeded mascots: laws that every one obeys over many seeds, shells and weights by hand, symmetry, posing, determinism."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -180,14 +179,6 @@ def test_each_limb_is_moved_by_its_joints():
 def test_unknown_style_is_refused():
     with pytest.raises(ValueError, match="no-such.*full, plain"):
         generate_mascot(0, "no-such")
-
-
-def test_fifty_quickly():
-    generate_mascot(0)
-    start = time.process_time()
-    for seed in range(50):
-        generate_mascot(seed)
-    assert (time.process_time() - start) / 50 < 0.2   # 0.02 s on an idle core; shared test machines get slack
 
 
 # ----------------------------------------------------------------------------------------------------------------- shells
