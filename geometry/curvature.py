@@ -18,15 +18,23 @@ def angle_defects(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
     (Gauss and Bonnet). A vertex without a face, and an angle of a side without length, is 0.
     """
     faces_F3 = proper_faces(faces_F3)
+    return flat_angles(faces_F3, len(vertices_V3)) - angle_sums(vertices_V3, faces_F3)
+
+
+def angle_sums(vertices_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
+    """The angles that the faces have at each vertex, together, radians, (V,) float64; of a side without length: 0."""
     corner_F33 = np.float64(vertices_V3)[faces_F3]
     one_F33, two_F33 = (corner_F33[:, turn] - corner_F33 for turn in ([1, 2, 0], [2, 0, 1]))
     angle_F3 = np.arctan2(np.linalg.norm(np.cross(one_F33, two_F33), axis=2), (one_F33 * two_F33).sum(2))
-    count = len(vertices_V3)
-    sum_V = np.bincount(faces_F3.ravel(), angle_F3.ravel(), count)
+    return np.bincount(np.ravel(faces_F3), angle_F3.ravel(), len(vertices_V3))
+
+
+def flat_angles(faces_F3: np.ndarray, count: int) -> np.ndarray:
+    """What angle_sums would be in a plane, (count,) float64: 2 pi, on a rim pi, without a face 0. It needs no positions."""
     whole_V = np.zeros(count)
     whole_V[faces_F3] = 2 * np.pi
     whole_V[rim_vertices(faces_F3)] = np.pi
-    return whole_V - sum_V
+    return whole_V
 
 
 def rim_vertices(faces_F3: np.ndarray) -> np.ndarray:

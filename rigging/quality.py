@@ -149,7 +149,7 @@ def _motion(poses: tuple[Motion, ...]) -> dict[str, Found]:
         each = {pose.name: of(pose) for pose in poses}
         return max(each.values()), each
     return {"stretched": worst(lambda pose: pose.stretched), "squeezed": worst(lambda pose: pose.squeezed),
-            "volume": worst(lambda pose: abs(pose.volume))}
+            "spiked": worst(lambda pose: pose.spiked), "volume": worst(lambda pose: abs(pose.volume))}
 
 
 def _expected(error_cm_J: np.ndarray, rig: CharacterRig) -> Found:

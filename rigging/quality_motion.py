@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dataset.format import FINGERS, FULL_NAMES
+from geometry.curvature import angle_sums, flat_angles
 from geometry.kinematics import forward_kinematics, homogeneous, rotvec_to_matrix
 from geometry.normals import normalize
 from geometry.segment import segment_mean
@@ -16,14 +17,17 @@ from geometry.skinning import linear_blend_skinning, skin_transforms
 from rigging.quality_figure import FRONT, LEFT, UP, Figure
 
 LONG, SHORT = 2.0, 0.4      # an edge beyond these times its rest length is stretched or squeezed
+SHARP, BLUNT = 0.35, 0.5    # of the angle round a point: a pose makes a needle of what was blunt
 ALONG = 0.8                 # cosine beyond which a limb lies so near to a target that there is no turning towards it
 
 
 class Motion(NamedTuple):
-    """One pose's measures. stretched, squeezed: shares of the edges (by area); volume: change, 0.1 = 10 % more."""
+    """One pose's measures. stretched, squeezed: shares of the edges (by area); spiked: share of the surface round points that the pose
+    makes needles; volume: change, 0.1 = 10 % more."""
     name: str
     stretched: float
     squeezed: float
+    spiked: float
     volume: float
 
 
@@ -54,14 +58,15 @@ def measure(figure: Figure) -> tuple[Motion, ...]:
     length_E, area_E = _lengths(rest_U3, edge_E2), _edge_areas(figure)
     real_E = length_E > 0
     share_E = area_E * real_E / max((area_E * real_E).sum(), np.finfo(float).tiny)
-    volume_of = Volume(figure)
+    needles_of, volume_of = Needles(figure), Volume(figure)
     rest_volume = volume_of(rest_U3)
     out = []
     for name, turn_J3 in rotations(figure).items():
         posed_U3 = linear_blend_skinning(rest_U3, figure.skin_UJ, transforms(figure, turn_J3))
         ratio_E = edge_ratios(rest_U3, posed_U3, edge_E2)
         change = volume_of(posed_U3) / rest_volume - 1 if rest_volume > 0 else 0.0
-        out.append(Motion(name, float(share_E[ratio_E > LONG].sum()), float(share_E[ratio_E < SHORT].sum()), float(change)))
+        out.append(Motion(name, float(share_E[ratio_E > LONG].sum()), float(share_E[ratio_E < SHORT].sum()),
+                          float(figure.surface.share_U[needles_of(posed_U3)].sum()), float(change)))
     return tuple(out)
 
 
@@ -80,6 +85,24 @@ def _edge_areas(figure: Figure) -> np.ndarray:
     """(E,) the area that each edge stands for: what its two ends have, shared out over their edges."""
     valence_U = np.bincount(figure.edge_E2.ravel(), minlength=len(figure.surface.points_U3))
     return (figure.surface.share_U / np.maximum(valence_U, 1))[figure.edge_E2].sum(1)
+
+
+class Needles:
+    """Which points a pose makes the tips of needles: the surface leaves less than SHARP of its angle round them, and at rest it did not."""
+
+    def __init__(self, figure: Figure):
+        self.faces_F3 = figure.surface.faces_F3
+        self.flat_U = flat_angles(self.faces_F3, len(figure.surface.points_U3))
+        self.blunt_U = self._open(figure.surface.points_U3) > BLUNT
+
+    def __call__(self, points_U3: np.ndarray) -> np.ndarray:
+        """(U,) bool."""
+        return self.blunt_U & (self._open(points_U3) < SHARP)
+
+    def _open(self, points_U3: np.ndarray) -> np.ndarray:
+        """(U,) the angle round each point over what it would be in a plane; 1 without a face."""
+        sum_U = angle_sums(points_U3, self.faces_F3)
+        return np.divide(sum_U, self.flat_U, out=np.ones_like(sum_U), where=self.flat_U > 0)
 
 
 class Volume:

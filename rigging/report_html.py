@@ -134,7 +134,7 @@ def _check_row(check: Check) -> str:
 
 def _poses(quality: Quality, pictures: Sequence[Picture]) -> str:
     measured = {pose.name: (f"long {100 * pose.stretched:.1f} %, short {100 * pose.squeezed:.1f} %",
-                            f"volume {100 * pose.volume:+.1f} %") for pose in quality.poses}
+                            f"needles {100 * pose.spiked:.1f} %, volume {100 * pose.volume:+.1f} %") for pose in quality.poses}
     inside = "".join(_image(picture, measured.get(picture.caption, ())) for picture in pictures)
     return _section("Range of motion", "Red: edges longer than twice or shorter than 0.4 times their length at rest. "
                     "Below each: the share of the surface on such edges.",

@@ -10,7 +10,7 @@ from geometry.kinematics import forward_kinematics, homogeneous, rotvec_to_matri
 from geometry.skinning import linear_blend_skinning
 from rigging.bleed import Surface
 from rigging.quality_figure import FRONT, Figure
-from rigging.quality_motion import Volume, edge_ratios, measure, pose_names, rotations, transforms
+from rigging.quality_motion import Needles, Volume, edge_ratios, measure, pose_names, rotations, transforms
 from rigging.rig import CharacterRig
 from tests.dataset.figures import capsule_man
 from tests.rigging.test_quality_inside import CUBE_F3, CUBE_V3
@@ -106,13 +106,38 @@ def test_a_rigid_figure_is_not_strained(man):
     """Every weight on one joint: nothing stretches, nothing loses volume."""
     stiff = replace(man, skin_UJ=np.eye(52)[np.full(len(man.skin_UJ), man.index["hips"])])
     for pose in measure(stiff):
-        assert pose.stretched == pose.squeezed == 0 and pose.volume == pytest.approx(0, abs=1e-9)
+        assert pose.stretched == pose.squeezed == pose.spiked == 0 and pose.volume == pytest.approx(0, abs=1e-9)
 
 
 def test_a_torn_figure_is(man):
     """Each point follows a joint drawn at random."""
     torn = replace(man, skin_UJ=np.eye(52)[np.random.default_rng(0).integers(0, 52, len(man.skin_UJ))])
     assert max(pose.stretched for pose in measure(torn)) > 0.2
+
+
+def test_one_vertex_that_follows_another_joint_is_a_needle(man):
+    """On the left forearm's middle, weighted to the head: as the arms come forward it stays behind, and nothing else sticks out."""
+    middle_3 = (man.at("l_lower_arm") + man.at("l_hand")) / 2
+    lone = int(np.linalg.norm(man.surface.points_U3 - middle_3, axis=1).argmin())
+    skin_UJ = man.skin_UJ.copy()
+    skin_UJ[lone] = np.eye(52)[man.index["head"]]
+    before, after = ({pose.name: pose.spiked for pose in measure(figure)} for figure in (man, replace(man, skin_UJ=skin_UJ)))
+    assert max(before.values()) == 0
+    assert after["arms forward"] == pytest.approx(man.surface.share_U[lone]) and after["knees bent"] == 0
+
+
+def test_what_is_a_needle_at_rest_is_none_of_the_pose():
+    """A flat cone of six sides that the pose pulls up; a steep one that stays as it is; sides by hand."""
+    angle_6 = np.arange(6) * np.pi / 3
+    ring_63 = np.stack([np.cos(angle_6), np.sin(angle_6), np.zeros(6)], 1)
+    faces_F3 = np.array([[k, (k + 1) % 6, 6] for k in range(6)])
+
+    def cone(height: float, at: float) -> np.ndarray:
+        return np.concatenate([ring_63, [[0, 0, height]]]) + (at, 0, 0)
+    rest_U3, posed_U3 = (np.concatenate([cone(low, 0), cone(5, 3)]) for low in (0.5, 5))
+    surface = Surface(rest_U3, np.arange(14), np.concatenate([faces_F3, faces_F3 + 7]))
+    needles = Needles(Figure(surface, None, None, None, None))
+    assert np.flatnonzero(needles(posed_U3)).tolist() == [6] and not needles(rest_U3).any()
 
 
 def test_shares_of_strained_edges_are_those_of_a_plain_loop(man):
