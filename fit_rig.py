@@ -67,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     folder = args.output / args.rig.stem
     report = write_fit(folder, args.rig, asset, figure, found, names)
     print(f"silhouettes overlap by {report['iou']:.0%}, at rest by {report['iou_at_rest']:.0%}")
+    if args.scan:
+        print(f"the surfaces are {report['scan_gap']:.3g} apart in the mean, at rest {report['scan_gap_at_rest']:.3g}, in the file's units")
     print(f"result: {folder}")
     return 0
 

@@ -1,13 +1,14 @@
 """How near a fit comes to the true pose: generated humans in poses that no bank of the fit holds, shown as four silhouettes.
 
     python -m benchmarks.bench_fit [--motion BANK.npz] [--pairs 20] [--first 0] [--views between|around] [--alone] [--known]
-        [--json FILE]
+        [--scan] [--json FILE]
 
 Three of five poses come from the held-out clips of a motion bank (--motion; without one all are made by rule, by another draw than the
 fit's own bank). The fit knows the rig, four hard-edged silhouettes of 128 rows drawn by the z-buffer, and their cameras. It searches
 the bank that everybody has, launch/fit_poses.py; with --known the other clips of the motion bank.
 --views: between (default) looks from -30, 15, 60 and 105 degrees, 10 above the horizon; around: from front, left, back and right, where
-opposite pictures tell almost the same. --alone: also soft silhouettes alone, from the rest pose, as a fit was before.
+opposite pictures tell almost the same. --alone: also soft silhouettes alone, from the rest pose, as a fit was before. --scan: the posed
+mesh instead of pictures, with the last step onto its surface and (pull_cm) without.
 --first begins later, and --join brings parts together: python -m benchmarks.bench_fit --join a.json b.json --json FILE
 Errors: mean distance of 22 joints, cm of a figure whose longest side at rest is 170 cm. Prints a line a pair and what is halved.
 """
@@ -32,6 +33,8 @@ ROWS = 128
 class Pair(NamedTuple):
     figure: "Figure"
     targets: list
+    rest: "Asset"
+    posed: "Asset"
     truth_J3: np.ndarray
     source: str
 
@@ -50,7 +53,7 @@ def pair(number: int, held_out, views: str) -> Pair:
     cameras = around(posed.vertices_V3, 8, elevation=10, start=-30)[:4] if views == "between" else around(posed.vertices_V3, 4, elevation=10)
     targets = [Target(c, silhouette_of(posed.vertices_V3, posed.faces_F3, c, ROWS, ROWS).astype(float)) for c in cameras]
     figure = Figure(man.vertices_V3, man.faces_F3, np.float64(man.joints_J3), man.parents, man.skin_VJ)
-    return Pair(figure, targets, np.float64(posed.joints_J3), "motion" if moved else "rule")
+    return Pair(figure, targets, man, posed, np.float64(posed.joints_J3), "motion" if moved else "rule")
 
 
 def error_cm(one: Pair, pose) -> float:
@@ -58,16 +61,21 @@ def error_cm(one: Pair, pose) -> float:
     return float(np.linalg.norm(joints_J3 - one.truth_J3, axis=1).mean() / one.figure.size * CM)
 
 
-def measured(one: Pair, alone: bool, bank) -> dict:
+def measured(one: Pair, alone: bool, bank, scan: bool = False) -> dict:
+    from launch.fit_inputs import scan_targets
     from launch.fit_poses import fit_bank
     from launch.pose_figure import Pose
-    from launch.pose_fit import find_pose
+    from launch.pose_fit import FindOptions, find_pose
     from launch.silhouette_fit import FitOptions, fit_pose
+    bank = fit_bank() if bank is None else bank
+    targets, scan_P3 = scan_targets(one.posed, one.rest) if scan else (one.targets, None)
     began, cpu = time.perf_counter(), time.process_time()
-    found = find_pose(one.figure, one.targets, fit_bank() if bank is None else bank)
+    found = find_pose(one.figure, targets, bank, scan_P3=scan_P3)
     row = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu, "faces": len(one.figure.faces_F3), "pose": one.source,
            "rest_cm": error_cm(one, one.figure.rest), "fit_cm": error_cm(one, found.pose), "iou": float(found.iou_N.mean())}
     row["ratio"] = row["fit_cm"] / row["rest_cm"]
+    if scan:
+        row["pull_cm"] = error_cm(one, find_pose(one.figure, targets, bank, FindOptions(finish_scan=None), scan_P3).pose)
     if alone:
         fit = fit_pose(one.figure, one.targets, FitOptions())
         row["alone_ratio"] = error_cm(one, Pose(fit.turn_J33, fit.offset_3)) / row["rest_cm"]
@@ -76,7 +84,9 @@ def measured(one: Pair, alone: bool, bank) -> dict:
 
 def summary(rows: list[dict]) -> dict:
     out = {"median_ratio": statistics.median(r["ratio"] for r in rows), "halved": sum(r["ratio"] < 0.5 for r in rows) / len(rows)}
-    for key in ("rest_cm", "fit_cm", "iou", "wall_s", "cpu_s"):
+    for key in ("rest_cm", "fit_cm", "pull_cm", "iou", "wall_s", "cpu_s"):
+        if key not in rows[0]:
+            continue
         out[f"median_{key}"] = statistics.median(r[key] for r in rows)
     if all("alone_ratio" in r for r in rows):
         out |= {"alone_median_ratio": statistics.median(r["alone_ratio"] for r in rows),
@@ -92,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--views", choices=("between", "around"), default="between")
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--known", action="store_true")
+    parser.add_argument("--scan", action="store_true")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--join", nargs="+", type=Path, metavar="JSON", help="measure nothing: bring parts of one run (--first) together")
     args = parser.parse_args(argv)
@@ -104,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     known, held_out = split_pose_bank(args.motion) if args.motion else (None, None)
     rows = []
     for number in range(args.first, args.first + args.pairs):
-        rows.append(measured(pair(number, held_out, args.views), args.alone, known if args.known else None))
+        rows.append(measured(pair(number, held_out, args.views), args.alone, known if args.known else None, args.scan))
         print(f"{number:3d} " + " ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()), flush=True)
     return told(args.json, rows, args.views, "motion" if args.known else "fit_poses")
 

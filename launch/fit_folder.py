@@ -75,14 +75,15 @@ def posed_scene(source: Path, asset: Asset, figure: Figure, pose: Pose) -> Rigge
 
 
 def as_report(source: Path, asset: Asset, found: Found, names: Sequence[str]) -> dict:
-    """Turns: rotation vectors in degrees against the parent, along the file's axes, joint at rest. offset: in the file's units."""
+    """Turns: rotation vectors in degrees against the parent, along the file's axes, joint at rest. offset and gaps: in the file's units."""
     to_file = network_rotation(asset)
     turn_J3 = np.degrees(to_file.undo_vectors(matrix_to_rotvec(found.pose.turn_J33)))
     joints = [{"name": name, "degrees": float(np.linalg.norm(turn_3)), "rotation_vector": [float(x) for x in turn_3]}
               for name, turn_3 in zip(BODY_NAMES, turn_J3)]
     views = [{"view": name, "iou_at_rest": float(before), "iou": float(after), "camera": _camera(target, to_file.rotation_33)}
              for name, before, after, target in zip(names, found.rest_iou_N, found.iou_N, found.targets)]
-    return {"input": source.name, "iou_at_rest": float(found.rest_iou_N.mean()), "iou": float(found.iou_N.mean()), "views": views,
+    scan = {} if found.gap is None else {"scan_gap_at_rest": found.rest_gap, "scan_gap": found.gap}
+    return {"input": source.name, "iou_at_rest": float(found.rest_iou_N.mean()), "iou": float(found.iou_N.mean()), **scan, "views": views,
             "offset": [float(x) for x in to_file.undo_vectors(found.pose.offset_3)], "joints": joints}
 
 

@@ -4,7 +4,8 @@
 
 1. pose_search.py: which of the bank's poses, turned to which heading, overlaps the pictures best, in small;
 2. pose_pull.py: the best are pulled over the pictures by distances, all joints at once, held near the bank's poses, the few best longer;
-3. silhouette_fit.py: the one that overlaps best goes on downhill through soft silhouettes, and stays where that helped.
+3. silhouette_fit.py: the one that overlaps best goes on downhill through soft silhouettes, or scan_fit.py: downhill by the distance of the
+   surfaces; and stays where that helped.
 Letters: V vertices, F faces, J joints, N views, T poses.
 """
 
@@ -18,6 +19,7 @@ from dataset.poses import PoseBank
 from launch.pose_figure import Figure, Pose, Target, silhouette_iou
 from launch.pose_pull import PullOptions, picture_of, prior_of, pull
 from launch.pose_search import bank_turns, search
+from launch.scan_fit import ScanOptions, fit_scan, surface_gap
 from launch.silhouette_fit import FitOptions, checked, fit_pose
 
 AHEAD, AROUND = (0.0, 45.0, -45.0), tuple(45.0 * k for k in range(8))      # degrees, tried by the search
@@ -26,28 +28,32 @@ AHEAD, AROUND = (0.0, 45.0, -45.0), tuple(45.0 * k for k in range(8))      # deg
 @dataclass(frozen=True)
 class FindOptions:
     """starts: poses of the bank that are pulled. headings: degrees about the vertical. pull: of all starts; again, kept: how the best few go
-    on, at the last price, for so many steps. finish: the soft silhouettes; None: leave them out."""
+    on, at the last price, for so many steps. finish: the soft silhouettes; finish_scan: what a scan gets instead; None: leave it out."""
     starts: int = 9
     headings: Sequence[float] = AHEAD
     pull: PullOptions = PullOptions()
     kept: int = 3
     again: int = 15
     finish: FitOptions | None = field(default_factory=lambda: FitOptions(steps=80, lr=0.01, sigma=(1e-4, 1e-5), price=3e-3))
+    finish_scan: ScanOptions | None = ScanOptions()
 
 
 class Found(NamedTuple):
-    """targets: with the cameras that were found where they were loose. iou_N: of hard silhouettes, view by view; rest_iou_N: before."""
+    """targets: with the cameras that were found where they were loose. iou_N: of hard silhouettes, view by view; rest_iou_N: before.
+    gap, rest_gap: with a scan, scan_fit.surface_gap in the pose and before."""
     pose: Pose
     targets: tuple[Target, ...]
     iou_N: np.ndarray
     rest_iou_N: np.ndarray
+    gap: float | None = None
+    rest_gap: float | None = None
 
 
 def find_pose(figure: Figure, targets: Sequence[Target], bank: PoseBank, options: FindOptions = FindOptions(),
               scan_P3: np.ndarray | None = None, say: Callable[[str], object] = lambda text: None) -> Found:
     """The pose that the targets show. figure: in the network's frame (Z up, facing -Y), 22 or 52 joints of the contest.
 
-    scan_P3: points spread densely over another scan, whose silhouettes the targets are; with them soft silhouettes have nothing to add.
+    scan_P3: points spread densely over another scan, whose silhouettes the targets are.
     say: told what is being done. The same arguments give the same pose.
     Raises: ValueError as fit_pose, for another skeleton, and for loose cameras in perspective.
     """
@@ -65,13 +71,27 @@ def find_pose(figure: Figure, targets: Sequence[Target], bank: PoseBank, options
     longer = replace(options.pull, steps=options.again, price=(options.pull.price[1],) * 2)
     best = min((pull(figure, pictures, one.cameras, one.pose, prior, longer, scan_P3) for one in pulled), key=lambda one: one.loss)
     seen = tuple(Target(camera, target.mask_HW) for camera, target in zip(best.cameras, targets))
-    pose, iou_N = best.pose, silhouette_iou(figure, best.pose, seen)
-    if options.finish is not None and scan_P3 is None:
-        say("finishing by soft silhouettes")
-        fit = fit_pose(figure, seen, options.finish, pose)
-        finer = Pose(fit.turn_J33, fit.offset_3)
-        finer_iou_N = silhouette_iou(figure, finer, seen)
-        if finer_iou_N.mean() > iou_N.mean():
-            pose, iou_N = finer, finer_iou_N
     before = [Target(camera, target.mask_HW) for camera, target in zip(rest.cameras, targets)]
-    return Found(pose, seen, iou_N, silhouette_iou(figure, figure.rest, before))
+    rest_iou_N = silhouette_iou(figure, figure.rest, before)
+    if scan_P3 is None:
+        pose = _finished(figure, seen, best.pose, options.finish, say)
+        return Found(pose, seen, silhouette_iou(figure, pose, seen), rest_iou_N)
+    pose = _finished_on_scan(figure, scan_P3, best.pose, options.finish_scan, say)
+    return Found(pose, seen, silhouette_iou(figure, pose, seen), rest_iou_N, surface_gap(figure, scan_P3, pose),
+                 surface_gap(figure, scan_P3, figure.rest))
+
+
+def _finished(figure: Figure, targets: Sequence[Target], pose: Pose, options: FitOptions | None, say: Callable[[str], object]) -> Pose:
+    if options is None:
+        return pose
+    say("finishing by soft silhouettes")
+    fit = fit_pose(figure, targets, options, pose)
+    finer = Pose(fit.turn_J33, fit.offset_3)
+    return max((pose, finer), key=lambda one: silhouette_iou(figure, one, targets).mean())
+
+
+def _finished_on_scan(figure: Figure, scan_P3: np.ndarray, pose: Pose, options: ScanOptions | None, say: Callable[[str], object]) -> Pose:
+    if options is None:
+        return pose
+    say("finishing on the scan's surface")
+    return min((pose, fit_scan(figure, scan_P3, pose, options)), key=lambda one: surface_gap(figure, scan_P3, one))

@@ -15,11 +15,9 @@ import numpy as np
 
 from geometry.camera import Camera
 from geometry.soft_raster import Softness
-from launch.optimizer import AdamW, OptimConfig
 from launch.pose_figure import Figure, Pose, Target
+from launch.pose_variables import PoseVariables
 from ops.camera import project
-from ops.kinematics import forward_kinematics, rotvec_to_matrix
-from ops.skinning import linear_blend_skinning
 from ops.soft_raster import soft_silhouette
 
 
@@ -49,36 +47,15 @@ def fit_pose(figure: Figure, targets: Sequence[Target], options: FitOptions = Fi
     Raises: ValueError without targets, or for masks that are not pictures of numbers from 0 to 1 with something on them.
     """
     masks = [jt.array(np.float32(target.mask_HW)) for target in checked(targets)]
-    size, count = figure.size, len(figure.parents)
-    vertices, skin = (jt.array(np.float32(x)).unsqueeze(0) for x in (figure.vertices_V3, figure.skin_VJ))
-    joints, faces = jt.array(np.float32(figure.joints_J3)), jt.array(np.asarray(figure.faces_F3, np.int32))
-    begun = figure.rest if start is None else start
-    begun_BJ33, place = jt.array(np.float32(begun.turn_J33)).unsqueeze(0), np.float32(begun.offset_3 / size)
-    may_turn = np.zeros((count, 1), "float32")
-    may_turn[list(range(count) if options.free is None else options.free)] = 1
-    may_turn = jt.array(may_turn)
-    pose = {"rotvec": jt.zeros((count, 3)), "offset": jt.array(place)}
-    optimizer = AdamW(pose, OptimConfig(lr=options.lr, final_lr=options.lr / 10, warmup=0, steps=options.steps, weight_decay=0, clip=np.inf,
-                                        ema=0, beta2=0.99))
-
-    def moved() -> tuple[jt.Var, jt.Var, jt.Var]:
-        turns = (rotvec_to_matrix((pose["rotvec"] * may_turn).unsqueeze(0)).unsqueeze(4) * begun_BJ33.unsqueeze(2)).sum(3)
-        transforms = forward_kinematics(figure.parents, joints, turns)
-        transforms = jt.concat([transforms[..., :3], transforms[..., 3:] + (pose["offset"] * size).reshape(1, 1, 3, 1)], dim=3)
-        return turns, transforms, linear_blend_skinning(vertices, skin, transforms)
-
-    shares = np.zeros(len(masks))
+    faces = jt.array(np.asarray(figure.faces_F3, np.int32))
+    pose, shares = PoseVariables(figure, start, options.lr, options.steps, options.free), np.zeros(len(masks))
     for step in range(options.steps):
-        soft = _softness(options.sigma, step / max(options.steps - 1, 1), size)
-        posed = moved()[2]
+        soft = _softness(options.sigma, step / max(options.steps - 1, 1), figure.size)
+        posed = pose.moved(figure.vertices_V3, figure.skin_VJ)
         overlaps = [_iou(posed, faces, target.camera, mask, soft) for target, mask in zip(targets, masks)]
-        turned = (pose["rotvec"] * may_turn).sqr().sum() / count
-        loss = 1 - sum(overlaps) / len(overlaps) + options.price * turned
-        grads, norm = optimizer.gradients(loss)
+        pose.descend(1 - sum(overlaps) / len(overlaps) + options.price * pose.turned())
         shares = jt.concat([x.reshape(1) for x in overlaps]).numpy()
-        optimizer.update(grads, norm)
-    turns, transforms, _ = moved()
-    return Fit(turns.numpy()[0].astype(np.float64), pose["offset"].numpy() * size, transforms.numpy()[0], shares)
+    return Fit(*pose.pose(), pose.transforms().numpy()[0], shares)
 
 
 def checked(targets: Sequence[Target]) -> Sequence[Target]:

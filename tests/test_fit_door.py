@@ -12,6 +12,7 @@ from geometry.camera import look_at
 from geometry.kinematics import homogeneous, rotvec_to_matrix
 from launch import pose_fit, pose_search
 from launch.pose_figure import silhouette_of
+from launch.scan_fit import ScanOptions
 from launch.silhouette_fit import FitOptions
 from rigging.scene_fresh import write_glb
 from tests.dataset.figures import capsule_man
@@ -43,6 +44,24 @@ def test_from_pictures_to_a_folder(place, capsys, monkeypatch):
     arm = next(joint for joint in said["joints"] if joint["name"] == "l_upper_arm")
     assert said["iou"] > .8 > .7 > said["iou_at_rest"] and arm["degrees"] > 25
     assert capsys.readouterr().out.endswith(f"result: {place / 'out' / 'hero'}\n")
+
+
+def test_from_a_scan_to_a_folder(place, capsys, monkeypatch):
+    """The scan is the capsule man with both arms lowered, in the file's own axes."""
+    monkeypatch.setattr(pose_fit, "FindOptions", partial(pose_fit.FindOptions, starts=1, headings=(0.0,), finish_scan=ScanOptions(steps=30)))
+    monkeypatch.setattr(pose_search, "MOST_DRAWN", 200)
+    turned, man = np.zeros((52, 3)), capsule_man(52, up="y")
+    turned[[7, 11]] = np.radians([[0, 0, -60], [0, 0, 50]])
+    posed = man.posed(homogeneous(rotvec_to_matrix(turned)))
+    lines = ["v {} {} {}".format(*vertex) for vertex in posed.vertices_V3] + ["f {} {} {}".format(*face) for face in posed.faces_F3 + 1]
+    (place / "scan.obj").write_text("\n".join(lines))
+    files = ["--input", str(place / "hero.glb"), "--scan", str(place / "scan.obj"), "--output", str(place / "scanned")]
+    assert door.main(files) == 0
+    said = json.loads((place / "scanned" / "hero" / "fit.json").read_text())
+    degrees = {joint["name"]: joint["degrees"] for joint in said["joints"]}
+    assert degrees["l_upper_arm"] + degrees["l_shoulder"] == pytest.approx(60, abs=12)
+    assert said["scan_gap"] < .015 < .04 < said["scan_gap_at_rest"]     # metres; points of the surfaces are .02 apart
+    assert f"{said['scan_gap']:.3g} apart" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words, why", [

@@ -18,7 +18,7 @@ def test_shares_and_medians_by_hand():
 
 def test_an_error_in_cm():
     figure = Figure(np.float64([[0, 0, 0], [0, 0, 2]]), None, np.zeros((1, 3)), (None,), None)
-    one = Pair(figure, [], np.zeros((1, 3)), "rule")
+    one = Pair(figure, [], None, None, np.zeros((1, 3)), "rule")
     assert error_cm(one, Pose(np.eye(3)[None], np.array([.2, 0, 0]))) == pytest.approx(CM / 10)
 
 

@@ -48,14 +48,13 @@ from launch.compile_kernels import CHECKPOINT, compile_all, figure, loaded_kerne
 from launch.predictor import Predictor, PredictorOptions
 compile_all(CHECKPOINT)
 before = loaded_kernels()
-for looks, hands in ((4, True), (1, True), (4, False)):
+chunk = PredictorOptions().query_chunk
+for looks, hands, small, large in ((4, True, 22, chunk + 1), (1, True, 1024, chunk + 2), (4, False, 100, 2 * chunk)):
     options = PredictorOptions(looks=looks, find_hands=hands)
-    for count in (22, 100, 1024, options.query_chunk + 1, options.query_chunk + 2, 2 * options.query_chunk):
+    for count, first in ((small, True), (large, False)):   # each the first file of its network, or all of one
         mesh, predictor = figure(count), Predictor(CHECKPOINT, options)
         for asset in (mesh, replace(mesh, faces_F3=None), replace(mesh, faces_F3=None, normals_V3=None), replace(mesh, normals_V3=None)):
-            predictor.predict(asset)
-            if count <= 1024:  # the first file of another network
-                Predictor(CHECKPOINT, options).predict(asset)
+            (Predictor(CHECKPOINT, options) if first else predictor).predict(asset)
 import pathlib, tempfile
 import numpy as np
 from pictures.preview import draw_preview, draw_turntable
