@@ -18,8 +18,9 @@ def segment_sum(x_NC: np.ndarray, segment_N: np.ndarray, count: int) -> np.ndarr
 
 def segment_mean(x_NC: np.ndarray, segment_N: np.ndarray, count: int) -> np.ndarray:
     """out[s] = the mean of the rows of segment s, (S, C). Raises: as segment_sum."""
-    total_SC = segment_sum(x_NC, segment_N, count)
-    return total_SC / np.maximum(np.bincount(segment_N, minlength=count), 1)[:, None]
+    mean_SC = segment_sum(x_NC, segment_N, count)
+    mean_SC /= np.maximum(np.bincount(segment_N, minlength=count), 1)[:, None]
+    return mean_SC
 
 
 def segment_max(x_NC: np.ndarray, segment_N: np.ndarray, count: int) -> np.ndarray:

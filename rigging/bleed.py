@@ -22,6 +22,7 @@ from geometry.geodesic import bridges, distances, graph, nearest_source
 from geometry.laplacian import Laplacian, laplacian
 from geometry.neighbors import kd_tree
 from geometry.normals import vertex_normals
+from geometry.segment import segment_mean
 from geometry.similarity import fit_box
 from geometry.topology import checked_faces, components, edges, proper_faces, seen_vertices, welded
 
@@ -90,15 +91,7 @@ class Surface:
 
     def gather(self, skin_VJ: np.ndarray) -> np.ndarray:
         """(U, J) float64: the mean over the vertices of each point."""
-        return gathered(self.place_V, len(self.points_U3), skin_VJ)
-
-
-def gathered(place_V: np.ndarray, count: int, skin_VJ: np.ndarray) -> np.ndarray:
-    """(count, J) float64: the mean row of the vertices of each place. Column by column: no copy of all rows is made."""
-    size_U, mean_UJ = np.bincount(place_V, minlength=count), np.empty((count, skin_VJ.shape[1]))
-    for j in range(skin_VJ.shape[1]):
-        mean_UJ[:, j] = np.bincount(place_V, skin_VJ[:, j], count) / size_U
-    return mean_UJ
+        return segment_mean(skin_VJ, self.place_V, len(self.points_U3))
 
 
 def unrelated(parents: tuple[int | None, ...]) -> np.ndarray:

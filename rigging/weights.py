@@ -15,8 +15,9 @@ from scipy.sparse import csr_matrix
 
 from geometry.geodesic import nearest_source
 from geometry.laplacian import dirichlet, smoothed
+from geometry.segment import segment_mean
 from geometry.topology import checked_faces, welded
-from rigging.bleed import GapOptions, Jumps, Surface, gathered
+from rigging.bleed import GapOptions, Jumps, Surface
 from rigging.rig import CharacterRig
 from rigging.symmetry import Mirror, exactly_symmetric, find_mirror
 
@@ -81,7 +82,7 @@ def polish(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterR
     """
     skin_VJ = _checked(vertices_V3, rig)
     points_U3, place_V = welded(vertices_V3)
-    skin_UJ = gathered(place_V, len(points_U3), skin_VJ)
+    skin_UJ = segment_mean(skin_VJ, place_V, len(points_U3))
     skin_UJ /= skin_UJ.sum(1, keepdims=True)
     gauge, why = _gauge(vertices_V3, faces_F3, len(points_U3), rig, options)
     steps = [Step("surface", "skipped", why)]
@@ -223,14 +224,11 @@ def rigid_shells(surface: Surface, skin_UJ: np.ndarray, small: float) -> np.ndar
         return skin_UJ
     link = surface.lengths.tocoo()
     touch_E = small_U[link.row] & ~small_U[link.col] & (link.data < small)
-    around_CJ, count_C = _sum_rows(label_U[link.row[touch_E]], skin_UJ[link.col[touch_E]], len(small_C))
-    own_CJ, own_C = _sum_rows(label_U, skin_UJ, len(small_C))
-    row_CJ = np.where(count_C[:, None] > 0, around_CJ / np.maximum(count_C, 1)[:, None], own_CJ / own_C[:, None])
+    touched_E = label_U[link.row[touch_E]]
+    around_CJ = segment_mean(skin_UJ[link.col[touch_E]], touched_E, len(small_C))
+    lone_C1 = np.bincount(touched_E, minlength=len(small_C))[:, None] == 0
+    row_CJ = np.where(lone_C1, segment_mean(skin_UJ, label_U, len(small_C)), around_CJ)
     return np.where(small_U[:, None], row_CJ[label_U], skin_UJ)
-
-
-def _sum_rows(group_P: np.ndarray, row_PJ: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.stack([np.bincount(group_P, w_P, count) for w_P in row_PJ.T], axis=1), np.bincount(group_P, minlength=count)
 
 
 def without_jumps(surface: Surface, skin_UJ: np.ndarray, jump_UJ: np.ndarray) -> np.ndarray:
