@@ -36,6 +36,8 @@ CLAIMS = (
     Claim("bench_scale", "vertices_1m_gb", "a mesh of a million vertices, peak memory in GB", "{:.2f}", "<= 3"),
     Claim("bench_scale", "vertices_1m_s", "a mesh of a million vertices, seconds", "{:.0f}", "-"),
     Claim("bench_startup", "second_start_s", "second start of the predict door to its first rig, seconds", "{:.1f}", "< 6"),
+    Claim("bench_raster", "preview_s", "preview of 10,000 faces, 512 px, four views, seconds", "{:.2f}", "< 1"),
+    Claim("bench_raster", "soft_ratio", "soft silhouettes forward and backward: NumPy's time / ours", "{:.0f}", ">= 5"),
     Claim("bench_mpi", "mpi_ratio", "throughput of two ranks with a thread each / one rank with two", "{:.2f}", ">= 0.9"),
     Claim("bench_mpi", "allreduce_share", "the all-reduce's share of a step", "{:.3f}", "-"),
 )
