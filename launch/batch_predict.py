@@ -112,6 +112,7 @@ def predict_files(predictor: Predictor, files: list[Path], options: BatchOptions
     if merged is None:
         return None
     outcomes = [*failed, *(Outcome(**data | {"warnings": tuple(data["warnings"])}) for data in merged.values())]
+    _all_there(run_folder, outcomes)
     write_atomically(run_folder / "summary.json", as_json(summary(predictor, options, outcomes)))
     ranks.clear(run_folder)
     return outcomes
@@ -154,12 +155,22 @@ def _rig_one(predictor: Predictor, task: Task, loaded: Loaded, run_folder: Path,
         rig = predictor.predict(loaded.asset)
         asset = geometry_only(loaded.asset)
         if not run_folder.is_dir():
-            raise WriteError(f"{run_folder}: was removed while it was being filled; start the same command again")
+            raise _removed(run_folder)
         return rigged(task, write_rig(run_folder / task.folder, loaded.source, asset, rig, making, options.wishes))
     except Exception as error:  # one bad asset never stops the others; a disk that takes nothing more does
         if isinstance(error, WriteError) and not error.is_of_one_file:
             raise
         return Outcome(task.path.name, reason=reason_of(error))
+
+
+def _all_there(run_folder: Path, outcomes: list[Outcome]) -> None:
+    """Raises: WriteError where a finished rig is gone: somebody who removed the folder while a rig was written to it found it made again."""
+    if any(outcome.folder and not (run_folder / outcome.folder).is_dir() for outcome in outcomes):
+        raise _removed(run_folder)
+
+
+def _removed(run_folder: Path) -> WriteError:
+    return WriteError(f"{run_folder}: was removed, or rigs in it, while it was being filled; start the same command again")
 
 
 def rigged(task: Task, report: dict, stood: bool = False) -> Outcome:

@@ -5,6 +5,7 @@ Whole programs: tests/soak/full_disk.py.
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 
 from dataset.disk import WriteError, explain, replace_file, writing
 from dataset.exporter import write_atomically
+from launch import batch_predict
 from launch.batch_predict import BatchOptions, predict_files
 from launch.predictor import Predictor, PredictorOptions
 from tests.dataset.figures import capsule_man
@@ -99,11 +101,29 @@ def test_a_batch_stops_where_its_folder_is_removed(batch, tmp_path):
         return looked(asset)
     predictor.predict = removing
     try:
-        with pytest.raises(WriteError, match="run: was removed while it was being filled"):
+        with pytest.raises(WriteError, match="run: was removed, or rigs in it, while it was being filled"):
             predict_files(predictor, files, BatchOptions(tmp_path, "run", show_progress=False))
     finally:
         del predictor.predict
     assert [p.name for p in tmp_path.iterdir()] == ["moved"]
+
+
+def test_a_batch_whose_folder_is_removed_while_a_rig_is_written_says_so_and_goes_on(batch, tmp_path, monkeypatch):
+    """Writing makes the folder again, so the rig before would be missing among those that are called done."""
+    predictor, files = batch
+    real, options = batch_predict.write_rig, BatchOptions(tmp_path, "run", show_progress=False)
+
+    def removing(folder, *what):
+        if folder.name == "b":
+            shutil.rmtree(tmp_path / "run")
+        return real(folder, *what)
+    monkeypatch.setattr(batch_predict, "write_rig", removing)
+    with pytest.raises(WriteError, match="run: was removed, or rigs in it"):
+        predict_files(predictor, files, options)
+    assert not (tmp_path / "run" / "summary.json").exists()
+    monkeypatch.undo()
+    assert [one.reason for one in predict_files(predictor, files, options)] == [None, None]
+    assert {path.name for path in (tmp_path / "run" / "other").iterdir()} == {"a", "b"}
 
 
 def test_a_batch_stops_where_its_disk_takes_nothing_and_goes_on_when_it_does(batch, tmp_path, monkeypatch):
