@@ -84,7 +84,7 @@ def polish(vertices_V3: np.ndarray, faces_F3: np.ndarray | None, rig: CharacterR
     points_U3, place_V = welded(vertices_V3)
     skin_UJ = segment_mean(skin_VJ, place_V, len(points_U3))
     skin_UJ /= skin_UJ.sum(1, keepdims=True)
-    gauge, why = _gauge(vertices_V3, faces_F3, len(points_U3), rig, options)
+    gauge, why = _gauge(vertices_V3, faces_F3, place_V, rig, options)
     steps = [Step("surface", "skipped", why)]
     if gauge:
         skin_UJ, steps = _on_surface(gauge, skin_UJ, rig, options)
@@ -161,16 +161,17 @@ def speckles(surface: Surface, skin_UJ: np.ndarray) -> np.ndarray:
 # ----------------------------------------------------------------------------------------------- steps on the surface
 
 
-def _gauge(vertices_V3, faces_F3, points: int, rig: CharacterRig, options: WeightOptions) -> tuple[Gauge | None, str]:
+def _gauge(vertices_V3, faces_F3, place_V: np.ndarray, rig: CharacterRig, options: WeightOptions) -> tuple[Gauge | None, str]:
     """None and the reason where there is no surface to work on."""
-    faces_F3 = checked_faces(faces_F3, len(vertices_V3))
+    faces_F3, points = checked_faces(faces_F3, len(vertices_V3)), int(place_V.max(initial=-1)) + 1
     if not len(faces_F3):
         return None, "no faces: weights are only trimmed"
     if points > options.most_points:
         return None, f"{points} points, more than {options.most_points}: weights are only trimmed"
-    if points < 3 or not len((surface := Surface.of(vertices_V3, faces_F3)).faces_F3):
+    a, b, c = place_V[faces_F3].T
+    if not ((a != b) & (b != c) & (c != a)).any():
         return None, "no face has three different corners: weights are only trimmed"
-    return Gauge(surface, rig.parents, options.gap), ""
+    return Gauge(Surface.of(vertices_V3, faces_F3), rig.parents, options.gap), ""
 
 
 def _on_surface(gauge: Gauge, skin_UJ: np.ndarray, rig: CharacterRig, options: WeightOptions) -> tuple[np.ndarray, list[Step]]:

@@ -15,7 +15,7 @@ FACES_F3 = np.array([[0, 1, 2]])
 SKIN_VJ = np.array([[1, 0, 0], [.25, .75, 0], [.2, .3, .5]], np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=strategies.integers(0, 2 ** 32 - 1), joints=strategies.integers(1, 60), kept=strategies.integers(1, 8),
        power=strategies.sampled_from([0, 1, 20, 400]))
 def test_any_row_keeps_the_contract(seed, joints, kept, power):

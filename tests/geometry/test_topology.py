@@ -53,7 +53,7 @@ def test_components_are_numbered_by_their_smallest_vertex():
     assert pieces(np.array([[5, 1], [4, 2], [2, 0]]), 6).tolist() == [0, 1, 0, 2, 0, 1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(1, 20), st.lists(st.tuples(*[st.integers(0, 19)] * 3), max_size=15))
 def test_components_are_what_a_flood_reaches(count, faces):
     faces = np.array([[a % count, b % count, c % count] for a, b, c in faces]).reshape(-1, 3)
