@@ -46,11 +46,12 @@ Prints = dict[str, str]     # a file's place in a run -> SHA-256 of its bytes
 
 
 def characters(folder: Path, kinds: tuple[str, ...], seed: int) -> list[Path]:
-    """A file of each kind of tests.soak.load_corpus.GOOD, made in the folder."""
+    """A file of each kind of tests.soak.load_corpus.GOOD, made in the folder; numbered, as of two with one stem the later gets a number."""
     folder.mkdir(parents=True)
-    for place, kind in enumerate(kinds):
-        GOOD[kind](folder / kind, np.random.default_rng([seed, place]))
-    return [folder / kind for kind in kinds]
+    paths = [folder / f"{place}-{kind}" for place, kind in enumerate(kinds)]
+    for place, path in enumerate(paths):
+        GOOD[kinds[place]](path, np.random.default_rng([seed, place]))
+    return paths
 
 
 def prints(run: Path) -> Prints:
