@@ -127,7 +127,7 @@ LIMITS = {
         "No creasing in motion", "%", 0.03, 0.08, "In no pose much of the surface is squeezed to less than 0.4 of its length.",
         "{value} of the surface is squeezed to less than 0.4 of its length. Worst poses: {where}."),
     "spiked": Limit(
-        "No spikes in motion", "%", 0.001, 0.01, "In no pose single vertices stick out like needles.",
+        "No spikes in motion", "%", 0.002, 0.01, "In no pose single vertices stick out like needles.",
         "{value} of the surface is pulled out into needles: single vertices follow another joint than those around them. Smooth the "
         "weights. Worst poses: {where}."),
     "volume": Limit(
