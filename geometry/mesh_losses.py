@@ -2,9 +2,8 @@
 
 The definitions are those of Ravi et al., "Accelerating 3D Deep Learning with PyTorch3D", 2020, section on losses; Laplacians after Nealen et
 al., "Laplacian Mesh Optimization", 2006, and Desbrun et al., "Implicit Fairing of Irregular Meshes using Diffusion and Curvature Flow", 1999.
-Meshes come packed: vertices one after another, indices counting through all of them, mesh_V int: which mesh a vertex belongs to. Each
-mesh's terms are weighted by 1 / their own number, the result is the mean over ``count`` meshes; without a mesh it is 0, and a mesh
-without terms adds 0.
+Meshes come as a batch (geometry/mesh_batch.py), rows and hinges counting through all vertices. Each mesh's terms are weighted by 1 / their own
+number, the result is the mean over the meshes; without a mesh it is 0, and a mesh without terms adds 0.
 Letters: V vertices, F faces, E edges, H pairs of faces, A and B points of two sets, X any of them.
 """
 
@@ -12,6 +11,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, diags
 
 from geometry.laplacian import cotangent_laplacian, uniform_laplacian
+from geometry.mesh_batch import MeshBatch
 from geometry.neighbors import kd_tree
 from geometry.normals import normalize
 from geometry.topology import edges, proper_faces
@@ -31,10 +31,10 @@ def shares(mesh_X: np.ndarray, count: int) -> np.ndarray:
     return 1.0 / (own_X * max(count, 1))
 
 
-def edge_loss(vertices_V3: np.ndarray, edge_E2: np.ndarray, mesh_V: np.ndarray, count: int, length: np.ndarray | float = 0.0) -> float:
+def edge_loss(meshes: MeshBatch, length: np.ndarray | float = 0.0) -> float:
     """Mean of (|e| - length)^2. length: of all edges, or (E,) of each; squared units of the vertices."""
-    size_E = np.linalg.norm(vertices_V3[edge_E2[:, 0]] - vertices_V3[edge_E2[:, 1]], axis=1)
-    return float((shares(mesh_V[edge_E2[:, 0]], count) * (size_E - length) ** 2).sum())
+    size_E = np.linalg.norm(np.diff(meshes.vertices_V3[meshes.edges_E2], axis=1)[:, 0], axis=1)
+    return float((shares(meshes.edge2mesh_E, len(meshes)) * (size_E - length) ** 2).sum())
 
 
 def laplacian_rows(vertices_V3: np.ndarray, faces_F3: np.ndarray, kind: str) -> csr_matrix:
@@ -54,9 +54,9 @@ def laplacian_rows(vertices_V3: np.ndarray, faces_F3: np.ndarray, kind: str) -> 
     return csr_matrix(diags(-np.divide(1.0, size_V, out=np.zeros(len(size_V)), where=size_V > 0)) @ stiffness)
 
 
-def laplacian_loss(vertices_V3: np.ndarray, rows: csr_matrix, mesh_V: np.ndarray, count: int) -> float:
+def laplacian_loss(meshes: MeshBatch, rows: csr_matrix) -> float:
     """Mean over the vertices of |(S x)_v|, S = laplacian_rows. Units of the vertices; cotcurv: one over them."""
-    return float((shares(mesh_V, count) * np.linalg.norm(rows @ np.asarray(vertices_V3, np.float64), axis=1)).sum())
+    return float((shares(meshes.vert2mesh_V, len(meshes)) * np.linalg.norm(rows @ meshes.vertices_V3, axis=1)).sum())
 
 
 def hinges(faces_F3: np.ndarray) -> np.ndarray:
@@ -76,15 +76,15 @@ def hinges(faces_F3: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def normal_loss(vertices_V3: np.ndarray, hinge_H4: np.ndarray, mesh_V: np.ndarray, count: int) -> float:
+def normal_loss(meshes: MeshBatch, hinge_H4: np.ndarray) -> float:
     """Normal consistency: mean of 1 - cos(n, n') over the pairs of hinges. 0 on a plane, 1 at a right angle, 2 folded back.
 
     n = e x (a - x), n' = (b - x) x e on an edge e from x to its other end: whichever way the faces are wound. A face without area
     has no normal; its cosines are 0.
     """
-    x_H3, y_H3, a_H3, b_H3 = (np.asarray(vertices_V3, np.float64)[hinge_H4[:, k]] for k in range(4))
+    x_H3, y_H3, a_H3, b_H3 = (meshes.vertices_V3[hinge_H4[:, k]] for k in range(4))
     one_H3, two_H3 = normalize(np.cross(y_H3 - x_H3, a_H3 - x_H3)), normalize(np.cross(b_H3 - x_H3, y_H3 - x_H3))
-    return float((shares(mesh_V[hinge_H4[:, 0]], count) * (1 - (one_H3 * two_H3).sum(1))).sum())
+    return float((shares(meshes.vert2mesh_V[hinge_H4[:, 0]], len(meshes)) * (1 - (one_H3 * two_H3).sum(1))).sum())
 
 
 def chamfer_squared(a_A3: np.ndarray, b_B3: np.ndarray, set_A: np.ndarray, set_B: np.ndarray, count: int) -> float:

@@ -1,6 +1,6 @@
 """How a predicted rig bends the surface: edge, Laplacian and normal losses of pieces of meshes, re-posed.
 
-Letters: B figures, K vertices of each one's patch (dataset/patch.py), T its faces, P = B K packed vertices, E edges.
+Letters: B figures, K vertices of each one's patch (dataset/patch.py), T its faces, E edges.
 """
 
 import jittor as jt
@@ -9,9 +9,10 @@ from scipy.sparse import csr_matrix, diags
 
 from geometry.curvature import rim_vertices
 from geometry.laplacian import uniform_laplacian
-from geometry.mesh_batch import MeshBatch
+from geometry.mesh_batch import MeshBatch as Layout
 from geometry.mesh_losses import hinges
 from geometry.topology import proper_faces
+from ops.mesh_batch import MeshBatch
 from ops.mesh_losses import edge_loss, laplacian_loss, normal_loss
 
 
@@ -23,17 +24,16 @@ def surface_losses(turned_BK3: jt.Var, place_BK3: np.ndarray, faces_BT3: np.ndar
     """
     figures = len(place_BK3)
     faces = [proper_faces(faces_T3[faces_T3[:, 0] >= 0]) if known else None for faces_T3, known in zip(faces_BT3, known_B)]
-    rest = MeshBatch.of(place_BK3, faces)
-    turned_P3, pair_E2, of = turned_BK3.reshape(-1, 3), rest.edges_E2, (rest.vert2mesh_V, figures)
-    length_E = np.linalg.norm(rest.vertices_V3[pair_E2[:, 0]] - rest.vertices_V3[pair_E2[:, 1]], axis=1)
-    parts = {"edge": edge_loss(turned_P3, pair_E2, *of, length_E),
-             "laplacian": laplacian_loss(turned_P3, _inner_rows(rest), *of),
-             "normal": normal_loss(turned_P3, hinges(rest.faces_F3), *of)}
+    rest = Layout.of(place_BK3, faces)
+    turned, way_E3 = MeshBatch(rest, turned_BK3.reshape(-1, 3)), np.diff(rest.vertices_V3[rest.edges_E2], axis=1)[:, 0]
+    parts = {"edge": edge_loss(turned, np.linalg.norm(way_E3, axis=1)),
+             "laplacian": laplacian_loss(turned, _inner_rows(rest)),
+             "normal": normal_loss(turned, hinges(rest.faces_F3))}
     scale = figures / max(int(known_B.sum()), 1)
     return {name: part * scale for name, part in parts.items()}
 
 
-def _inner_rows(meshes: MeshBatch) -> csr_matrix:
+def _inner_rows(meshes: Layout) -> csr_matrix:
     """The uniform Laplacian without the rows of vertices on the rim, whose neighbours are not all there."""
     count = len(meshes.vertices_V3)
     inner_V = np.ones(count)

@@ -1,23 +1,20 @@
-"""Losses of packed meshes and point sets with gradients. Definitions, provenance and plain twins: geometry/mesh_losses.py.
+"""Losses of mesh batches and point sets with gradients. Definitions, provenance and plain twins: geometry/mesh_losses.py.
 
-Positions are Vars; connectivity (edges, pairs of faces, Laplacian rows, the mesh of each vertex) is constant and comes as NumPy arrays or
-scipy matrices, as geometry/mesh_losses.py and geometry/topology.py make them. float32, and float64 by which gradients are checked.
+Positions are Vars, those of a mesh batch; pairs of faces, Laplacian rows and the set of each point are constant and come as NumPy arrays or
+scipy matrices, as geometry/mesh_losses.py makes them. float32, and float64 by which gradients are checked.
 Lengths have gradient 0 where they are 0. Each term is computed together with its derivative, and rows are added up in their order: the same
 bits with any number of threads. The CUDA texts have not yet run on a GPU.
 Letters: V vertices, E edges, H pairs of faces, A and B points of two sets, X terms of any kind.
 """
-
-from collections.abc import Sequence
-from functools import reduce
-from operator import add
 
 import jittor as jt
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from ops.kernels import require, require_shape
+from ops.mesh_batch import MeshBatch
 from ops.neighbors import knn
-from ops.sparse import sparse_times
+from ops.sparse import differences, sparse_times
 
 # in: x (X, C), share (X), rest (X); out: value (X), slope (X, C) = d value / d x. TINY, of a squared length: below it there is no direction.
 _LENGTH = """
@@ -74,26 +71,22 @@ class _Terms(jt.Function):
         return grad_X.unsqueeze(1) * self.slopes, None, None, None
 
 
-def edge_loss(vertices_V3: jt.Var, edge_E2: np.ndarray, mesh_V: np.ndarray, count: int, length: np.ndarray | float = 0.0) -> jt.Var:
-    """Mean of (|e| - length)^2, scalar. edge_E2: each edge once; mesh_V: ints in 0..count - 1; length: one number, or (E,).
-
-    Raises: ValueError for other shapes, and a mesh outside 0..count - 1.
-    """
-    share_E = _shares(vertices_V3, mesh_V, edge_E2[:, 0], count)
-    return _sum([(_difference(edge_E2, len(mesh_V)), vertices_V3)], share_E, _LENGTH_2, length)
+def edge_loss(meshes: MeshBatch, length: np.ndarray | float = 0.0) -> jt.Var:
+    """Mean of (|e| - length)^2, scalar. length: one number, or (E,) for the layout's edges."""
+    return _sum(meshes.edge_vectors(), _shares(meshes.layout.edge2mesh_E, len(meshes.layout)), _LENGTH_2, length)
 
 
-def laplacian_loss(vertices_V3: jt.Var, rows: csr_matrix, mesh_V: np.ndarray, count: int) -> jt.Var:
-    """Mean over the vertices of |(S x)_v|, scalar; S = geometry.mesh_losses.laplacian_rows, a constant. Raises: as edge_loss."""
-    share_V = _shares(vertices_V3, mesh_V, slice(None), count)
-    return _sum([(rows, vertices_V3)], share_V if rows.nnz else share_V[:0], _LENGTH_1)
+def laplacian_loss(meshes: MeshBatch, rows: csr_matrix) -> jt.Var:
+    """Mean over the vertices of |(S x)_v|, scalar; S = geometry.mesh_losses.laplacian_rows, a constant."""
+    if not rows.nnz:
+        return _zero(meshes.vertices_V3)
+    return _sum(sparse_times(rows, meshes.vertices_V3), _shares(meshes.layout.vert2mesh_V, len(meshes.layout)), _LENGTH_1)
 
 
-def normal_loss(vertices_V3: jt.Var, hinge_H4: np.ndarray, mesh_V: np.ndarray, count: int) -> jt.Var:
-    """Normal consistency, mean of 1 - cos(n, n') over geometry.mesh_losses.hinges, scalar. Raises: as edge_loss."""
-    share_H = _shares(vertices_V3, mesh_V, hinge_H4[:, 0], count)
-    ways = _difference(hinge_H4[:, [1, 0, 2, 0, 3, 0]].reshape(-1, 2), len(mesh_V))
-    return _sum([(ways, vertices_V3)], share_H, _HINGE)
+def normal_loss(meshes: MeshBatch, hinge_H4: np.ndarray) -> jt.Var:
+    """Normal consistency, mean of 1 - cos(n, n') over geometry.mesh_losses.hinges, scalar."""
+    ways_K3 = meshes.ways(hinge_H4[:, [0, 1, 0, 2, 0, 3]].reshape(-1, 2))
+    return _sum(ways_K3.reshape((-1, 9)), _shares(meshes.layout.vert2mesh_V[hinge_H4[:, 0]], len(meshes.layout)), _HINGE)
 
 
 def chamfer_squared(a_A3: jt.Var, b_B3: jt.Var, set_A: np.ndarray, set_B: np.ndarray, count: int) -> jt.Var:
@@ -117,9 +110,14 @@ def _chamfer(a_A3: jt.Var, b_B3: jt.Var, set_A: np.ndarray, set_B: np.ndarray, c
     size_K2 = np.stack([np.bincount(np.asarray(x, np.int64), minlength=count) for x in (set_A, set_B)], 1)
     lone = np.flatnonzero((size_K2 > 0).any(1) != (size_K2 > 0).all(1))
     require(not len(lone), f"set {lone[0] if len(lone) else None} has points on one side only; chamfer compares two sets of points")
-    share_X = np.concatenate([_shares(a_A3, set_A, slice(None), count), _shares(b_B3, set_B, slice(None), count)])
-    ways = _difference(_nearest(a_A3, b_B3, set_A, set_B), len(share_X))
-    return _sum(((ways[:, :len(set_A)], a_A3), (ways[:, len(set_A):], b_B3)), factor * share_X, text)
+    for of, set_X, points_X3 in (("first", set_A, a_A3), ("second", set_B, b_B3)):
+        require(len(set_X) == points_X3.shape[0], f"{len(set_X)} numbers of sets for {points_X3.shape[0]} {of} points")
+    share_X = np.concatenate([_shares(set_A, count), _shares(set_B, count)])
+    if not len(share_X):
+        return _zero(a_A3)
+    ways = differences(_nearest(a_A3, b_B3, set_A, set_B), len(share_X))
+    way_X3 = sparse_times(ways[:, :len(set_A)], a_A3) + sparse_times(ways[:, len(set_A):], b_B3)
+    return _sum(way_X3, factor * share_X, text)
 
 
 def _nearest(a_A3: jt.Var, b_B3: jt.Var, set_A: np.ndarray, set_B: np.ndarray) -> np.ndarray:
@@ -134,30 +132,24 @@ def _nearest(a_A3: jt.Var, b_B3: jt.Var, set_A: np.ndarray, set_B: np.ndarray) -
     return np.column_stack([np.arange(len(partner_X)), partner_X])
 
 
-def _sum(ways: Sequence[tuple[csr_matrix, jt.Var]], share_X: np.ndarray, text: str, rest: np.ndarray | float = 0.0) -> jt.Var:
-    """The terms of sum over ways of matrix @ positions, each of one row or of three; 0 where there are none."""
-    kind = ways[0][1].dtype
-
-    def like(values):
-        return jt.array(np.asarray(values, str(kind)), dtype=kind)
-
+def _sum(x_XC: jt.Var, share_X: np.ndarray, text: str, rest: np.ndarray | float = 0.0) -> jt.Var:
+    """The terms of x by the kernel's text; 0 where there are none."""
     if not len(share_X):
-        return like(np.zeros(1))[0]
-    x_XC = reduce(add, (sparse_times(matrix, positions) for matrix, positions in ways))
-    return _Terms()(x_XC.reshape(len(share_X), -1), like(share_X), like(np.broadcast_to(rest, len(share_X))), text).sum()
+        return _zero(x_XC)
+    return _Terms()(x_XC, _like(x_XC, share_X), _like(x_XC, np.broadcast_to(rest, len(share_X))), text).sum()
 
 
-def _shares(positions_V3: jt.Var, mesh_V: np.ndarray, first_X, count: int) -> np.ndarray:
-    """As geometry.mesh_losses.shares, of the terms with these first vertices."""
-    require_shape(positions_V3, "V3", "vertices")
-    require(len(mesh_V) == positions_V3.shape[0], f"{len(mesh_V)} numbers of meshes for {positions_V3.shape[0]} vertices")
-    mesh_X = np.asarray(mesh_V, np.int64)[first_X]
+def _like(x: jt.Var, values: np.ndarray) -> jt.Var:
+    return jt.array(np.asarray(values, str(x.dtype)), dtype=x.dtype)
+
+
+def _zero(x: jt.Var) -> jt.Var:
+    return _like(x, np.zeros(1))[0]
+
+
+def _shares(mesh_X: np.ndarray, count: int) -> np.ndarray:
+    """As geometry.mesh_losses.shares."""
+    mesh_X = np.asarray(mesh_X, np.int64)
     if len(mesh_X):
-        require(0 <= mesh_X.min() and mesh_X.max() < count, f"meshes are numbered 0..{count - 1}; got {mesh_X.min()}..{mesh_X.max()}")
+        require(0 <= mesh_X.min() and mesh_X.max() < count, f"sets are numbered 0..{count - 1}; got {mesh_X.min()}..{mesh_X.max()}")
     return 1.0 / (np.bincount(mesh_X, minlength=1)[mesh_X] * max(count, 1))
-
-
-def _difference(pair_X2: np.ndarray, count: int) -> csr_matrix:
-    """(X, count): x[first] - x[second] of each pair."""
-    sign_X2 = np.broadcast_to([1.0, -1.0], pair_X2.shape)
-    return csr_matrix((sign_X2.ravel(), pair_X2.ravel(), 2 * np.arange(len(pair_X2) + 1)), shape=(len(pair_X2), count))

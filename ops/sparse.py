@@ -62,3 +62,9 @@ def sparse_times(matrix: csr_matrix, values_SC: jt.Var) -> jt.Var:
     require(str(values_SC.dtype) in ("float32", "float64"), f"values must be float32 or float64; got {values_SC.dtype}")
     require(matrix.nnz > 0, "the sparse matrix has no entries")
     return _Times()(values_SC, matrix)
+
+
+def differences(pair_X2: np.ndarray, count: int) -> csr_matrix:
+    """(X, count): value[first] - value[second] of each pair of row numbers."""
+    sign_X2 = np.broadcast_to([1.0, -1.0], pair_X2.shape)
+    return csr_matrix((sign_X2.ravel(), pair_X2.ravel(), 2 * np.arange(len(pair_X2) + 1)), shape=(len(pair_X2), count))

@@ -5,10 +5,12 @@ import pytest
 import trimesh
 from scipy.spatial import cKDTree
 
+from geometry.mesh_batch import MeshBatch
 from geometry.mesh_losses import KINDS, chamfer_half, chamfer_squared, edge_loss, hinges, laplacian_loss, laplacian_rows, normal_loss, shares
 from geometry.topology import edges
 
 EQUILATERAL = np.array([[0, 0, 0], [1, 0, 0], [0.5, np.sqrt(0.75), 0]]), np.array([[0, 1, 2]])
+NOTHING = np.zeros((0, 3)), None
 
 
 def fold(degrees: float):
@@ -26,30 +28,28 @@ def sheet(n=5):
     return np.column_stack([x.ravel(), y.ravel(), np.zeros(n * n)]) * 0.1, faces, i[1:-1, 1:-1].ravel()
 
 
-def packed(*meshes):
-    """(vertices, faces, mesh of each vertex, count)."""
-    first = np.cumsum([0, *(len(v) for v, _ in meshes)])
-    return (np.concatenate([v for v, _ in meshes]), np.concatenate([f + k for (_, f), k in zip(meshes, first)]),
-            np.repeat(np.arange(len(meshes)), [len(v) for v, _ in meshes]), len(meshes))
+def batch_of(*meshes):
+    return MeshBatch.of([v for v, _ in meshes], [f for _, f in meshes])
 
 
-def losses(vertices, faces, mesh, count):
-    return np.array([edge_loss(vertices, edges(faces), mesh, count, 0.3), normal_loss(vertices, hinges(faces), mesh, count),
-                     *(laplacian_loss(vertices, laplacian_rows(vertices, faces, kind), mesh, count) for kind in KINDS)])
+def losses(*meshes):
+    batch = batch_of(*meshes)
+    return np.array([edge_loss(batch, 0.3), normal_loss(batch, hinges(batch.faces_F3)),
+                     *(laplacian_loss(batch, laplacian_rows(batch.vertices_V3, batch.faces_F3, kind)) for kind in KINDS)])
 
 
 def test_edges_by_hand():
-    vertices, faces, mesh, count = packed(EQUILATERAL)
-    assert edge_loss(vertices, edges(faces), mesh, count) == pytest.approx(1, abs=1e-15)
-    assert edge_loss(vertices, edges(faces), mesh, count, 0.25) == pytest.approx(0.5625, abs=1e-15)
-    assert edge_loss(vertices, edges(faces), mesh, count, np.array([1.0, 2, 3])) == pytest.approx((0 + 1 + 4) / 3, abs=1e-15)
+    one = batch_of(EQUILATERAL)
+    assert edge_loss(one) == pytest.approx(1, abs=1e-15)
+    assert edge_loss(one, 0.25) == pytest.approx(0.5625, abs=1e-15)
+    assert edge_loss(one, np.array([1.0, 2, 3])) == pytest.approx((0 + 1 + 4) / 3, abs=1e-15)
 
 
 @pytest.mark.parametrize("degrees, want", [(0, 0), (60, 0.5), (90, 1), (180, 2)])
 def test_normals_by_hand(degrees, want):
     vertices, faces = fold(degrees)
     for wound in (faces, faces[:, ::-1], np.stack([faces[0], faces[1][::-1]])):     # whichever way the faces look
-        assert normal_loss(vertices, hinges(wound), np.zeros(4, int), 1) == pytest.approx(want, abs=1e-12)
+        assert normal_loss(batch_of((vertices, wound)), hinges(wound)) == pytest.approx(want, abs=1e-12)
 
 
 def test_all_pairs_of_an_edge_with_three_faces():
@@ -68,13 +68,12 @@ def test_a_plane_has_no_laplacian_inside(kind):
 
 
 def test_laplacians_by_hand():
-    vertices, faces, mesh, count = packed(EQUILATERAL)
     want = np.sqrt(0.75)        # from a corner to the middle of the other two; all weights are equal
-    assert laplacian_loss(vertices, laplacian_rows(vertices, faces, "uniform"), mesh, count) == pytest.approx(want)
-    assert laplacian_loss(vertices, laplacian_rows(vertices, faces, "cot"), mesh, count) == pytest.approx(want)
+    of = {kind: laplacian_loss(batch_of(EQUILATERAL), laplacian_rows(*EQUILATERAL, kind)) for kind in KINDS}
+    assert of["uniform"] == pytest.approx(want) and of["cot"] == pytest.approx(want)
     # cotangent weights cot 60 / 2 each; 6 m = 2 areas = sqrt(3) / 2
     curved = 2 * (1 / np.sqrt(3) / 2) * want / (np.sqrt(3) / 2)
-    assert laplacian_loss(vertices, laplacian_rows(vertices, faces, "cotcurv"), mesh, count) == pytest.approx(curved)
+    assert of["cotcurv"] == pytest.approx(curved)
 
 
 def test_cotcurv_is_a_third_of_the_mean_curvature():
@@ -88,16 +87,15 @@ def test_cotcurv_is_a_third_of_the_mean_curvature():
 def test_meshes_count_alike_whatever_their_size():
     ball = trimesh.creation.icosphere(1)
     meshes = [(np.asarray(ball.vertices), np.asarray(ball.faces)), EQUILATERAL, fold(70)]
-    together = losses(*packed(*meshes))
-    np.testing.assert_allclose(together, np.mean([losses(*packed(mesh)) for mesh in meshes], axis=0), rtol=1e-12)
-    vertices, faces, mesh, _ = packed(*meshes)
-    np.testing.assert_allclose(losses(vertices, faces, mesh, 6), together / 2, rtol=1e-12)      # three more without anything
+    together = losses(*meshes)
+    np.testing.assert_allclose(together, np.mean([losses(mesh) for mesh in meshes], axis=0), rtol=1e-12)
+    np.testing.assert_allclose(losses(*meshes, NOTHING, NOTHING, NOTHING), together / 2, rtol=1e-12)
 
 
 def test_nothing_costs_nothing():
-    none = np.zeros((0, 3)), np.zeros((0, 3), int), np.zeros(0, int)
-    assert not losses(*none, 0).any() and not losses(*none, 2).any()
-    assert chamfer_squared(none[0], none[0], none[2], none[2], 1) == chamfer_half(none[0], none[0], none[2], none[2], 0) == 0
+    assert not losses().any() and not losses(NOTHING, NOTHING).any()
+    none, no_set = np.zeros((0, 3)), np.zeros(0, int)
+    assert chamfer_squared(none, none, no_set, no_set, 1) == chamfer_half(none, none, no_set, no_set, 0) == 0
 
 
 def test_chamfer_by_hand():

@@ -4,8 +4,8 @@ import jittor as jt
 import numpy as np
 import pytest
 
+from geometry.mesh_batch import MeshBatch
 from geometry.mesh_losses import edge_loss, hinges, normal_loss
-from geometry.topology import edges
 from models.losses import LossWeights, RigLoss
 from models.surface_losses import surface_losses
 from PCT.rig import Rig
@@ -23,7 +23,7 @@ def test_by_hand():
     parts = losses(raised[None], HEXAGON[None], SPOKES[None], [True])
     assert parts["edge"] == pytest.approx(6 * 0.25 ** 2 / 12, rel=1e-5)
     assert parts["laplacian"] == pytest.approx(0.75 / 7, rel=1e-5)      # the rim does not count
-    assert parts["normal"] == pytest.approx(normal_loss(raised, hinges(SPOKES[:6]), np.zeros(7, int), 1), rel=1e-5)
+    assert parts["normal"] == pytest.approx(normal_loss(MeshBatch.of([raised], [SPOKES[:6]]), hinges(SPOKES[:6])), rel=1e-5)
     still = losses(HEXAGON[None], HEXAGON[None], SPOKES[None], [True])
     assert all(abs(value) < 1e-6 for value in still.values())
 
@@ -35,7 +35,7 @@ def test_only_known_figures_count():
     alone = losses(turned[1:2], place[1:2], faces[1:2], [True])
     assert losses(turned, place, faces, [False, True, False]) == pytest.approx(alone, rel=1e-5)
     both = losses(turned, place, faces, [False, True, True])
-    assert both["edge"] == pytest.approx((alone["edge"] + edge_loss(turned[2], edges(SPOKES[:6]), np.zeros(7, int), 1, np.ones(12))) / 2, rel=1e-4)
+    assert both["edge"] == pytest.approx((alone["edge"] + edge_loss(MeshBatch.of([turned[2]], [SPOKES[:6]]), 1)) / 2, rel=1e-4)
     for known, given in (([False] * 3, faces), ([True] * 3, np.full_like(faces, -1))):
         assert not any(losses(turned, place, given, known).values())
 

@@ -6,7 +6,8 @@ import pytest
 import trimesh
 
 from geometry import mesh_losses as plain
-from geometry.topology import edges
+from geometry.mesh_batch import MeshBatch as Layout
+from ops.mesh_batch import MeshBatch
 from ops.mesh_losses import chamfer_half, chamfer_squared, edge_loss, laplacian_loss, normal_loss
 
 LIKE = {"float64": 1e-13, "float32": 2e-6}
@@ -17,23 +18,20 @@ def var(x, kind="float64"):
 
 
 def meshes():
-    """A shaken ball, an empty mesh, and three faces on one edge; packed."""
+    """A shaken ball, an empty mesh, and three faces on one edge."""
     ball, rng = trimesh.creation.icosphere(1), np.random.default_rng(0)
-    vertices = np.concatenate([np.asarray(ball.vertices), rng.normal(size=(5, 3))])
-    vertices[:42] += 0.1 * rng.normal(size=(42, 3))
-    faces = np.concatenate([np.asarray(ball.faces), 42 + np.array([[0, 1, 2], [0, 1, 3], [1, 0, 4]])])
-    return vertices, faces, np.repeat([0, 2], [42, 5])
+    vertices = [np.asarray(ball.vertices) + 0.1 * rng.normal(size=(42, 3)), np.zeros((0, 3)), rng.normal(size=(5, 3))]
+    return Layout.of(vertices, [ball.faces, None, [[0, 1, 2], [0, 1, 3], [1, 0, 4]]])
 
 
-def twins(vertices, faces, mesh):
+def twins(layout):
     """name -> (ours, plain), of positions alone."""
-    pair, hinge, length = edges(faces), plain.hinges(faces), np.random.default_rng(1).uniform(0, 1, len(edges(faces)))
-    found = {"edge": (lambda x: edge_loss(x, pair, mesh, 3, length), lambda x: plain.edge_loss(x, pair, mesh, 3, length)),
-             "normal": (lambda x: normal_loss(x, hinge, mesh, 3), lambda x: plain.normal_loss(x, hinge, mesh, 3))}
+    hinge, length = plain.hinges(layout.faces_F3), np.random.default_rng(1).uniform(0, 1, len(layout.edges_E2))
+    given = {"edge": (edge_loss, plain.edge_loss, length), "normal": (normal_loss, plain.normal_loss, hinge)}
     for kind in plain.KINDS:
-        rows = plain.laplacian_rows(vertices, faces, kind)
-        found[kind] = (lambda x, rows=rows: laplacian_loss(x, rows, mesh, 3), lambda x, rows=rows: plain.laplacian_loss(x, rows, mesh, 3))
-    return found
+        given[kind] = laplacian_loss, plain.laplacian_loss, plain.laplacian_rows(layout.vertices_V3, layout.faces_F3, kind)
+    return {name: (lambda x, ours=ours, extra=extra: ours(MeshBatch(layout, x), extra), want(layout, extra))
+            for name, (ours, want, extra) in given.items()}
 
 
 def clouds():
@@ -58,9 +56,9 @@ def slopes_agree(run, arrays, step=1e-6, picks=12):
 
 @pytest.mark.parametrize("kind", LIKE)
 def test_agree_with_their_twins(kind):
-    case = meshes()
-    for name, (ours, want) in twins(*case).items():
-        np.testing.assert_allclose(ours(var(case[0], kind)).item(), want(case[0]), rtol=LIKE[kind], err_msg=name)
+    layout = meshes()
+    for name, (ours, want) in twins(layout).items():
+        np.testing.assert_allclose(ours(var(layout.vertices_V3, kind)).item(), want, rtol=LIKE[kind], err_msg=name)
     a, b, set_a, set_b = clouds()
     for ours, want in ((chamfer_squared, plain.chamfer_squared), (chamfer_half, plain.chamfer_half)):
         got = ours(var(a, kind), var(b, kind), set_a, set_b, 2).item()
@@ -68,9 +66,9 @@ def test_agree_with_their_twins(kind):
 
 
 def test_gradients():
-    case = meshes()
-    for ours, _ in twins(*case).values():
-        slopes_agree(ours, [case[0]])
+    layout = meshes()
+    for ours, _ in twins(layout).values():
+        slopes_agree(ours, [layout.vertices_V3])
     a, b, set_a, set_b = clouds()
     for chamfer in (chamfer_squared, chamfer_half):
         slopes_agree(lambda x, y: chamfer(x, y, set_a, set_b, 2), [a, b])
@@ -84,29 +82,32 @@ def test_far_from_the_origin_chamfer_keeps_its_digits():
 
 
 def test_what_has_no_length_has_no_gradient():
-    point, faces, mesh = np.full((3, 3), 0.3), np.array([[0, 1, 2], [0, 1, 2]]), np.zeros(3, int)
-    rows = plain.laplacian_rows(point, faces, "uniform")
+    point, mesh = np.full((3, 3), 0.3), np.zeros(3, int)
+    layout = Layout.of([point], [[[0, 1, 2], [0, 1, 2]]])
+    rows = plain.laplacian_rows(point, layout.faces_F3, "uniform")
     hinge = np.array([[0, 1, 2, 2]])
-    for run, want in ((lambda x: edge_loss(x, edges(faces), mesh, 1, 0.5), 0.25), (lambda x: laplacian_loss(x, rows, mesh, 1), 0),
-                      (lambda x: normal_loss(x, hinge, mesh, 1), 1), (lambda x: chamfer_half(x, x, mesh, mesh, 1), 0)):
+    for run, want in ((lambda x: edge_loss(MeshBatch(layout, x), 0.5), 0.25), (lambda x: laplacian_loss(MeshBatch(layout, x), rows), 0),
+                      (lambda x: normal_loss(MeshBatch(layout, x), hinge), 1), (lambda x: chamfer_half(x, x, mesh, mesh, 1), 0)):
         given = var(point, "float32")
         out = run(given)
         assert out.item() == pytest.approx(want, abs=1e-6) and (jt.grad(out, given).numpy() == 0).all()
 
 
-def test_nothing_costs_nothing():
-    none, no_mesh, no_pair = var(np.zeros((0, 3)), "float32"), np.zeros(0, int), np.zeros((0, 4), int)
-    rows = plain.laplacian_rows(np.zeros((0, 3)), np.zeros((0, 3), int), "uniform")
-    for out in (edge_loss(none, no_pair[:, :2], no_mesh, 0), normal_loss(none, no_pair, no_mesh, 2), laplacian_loss(none, rows, no_mesh, 1),
-                chamfer_half(none, none, no_mesh, no_mesh, 1), chamfer_squared(none, none, no_mesh, no_mesh, 0)):
+@pytest.mark.parametrize("vertices", [[], [np.zeros((0, 3))], [np.zeros((4, 3))]], ids=("no mesh", "an empty mesh", "points"))
+def test_nothing_costs_nothing(vertices):
+    layout, no_set = Layout.of(vertices, [None] * len(vertices)), np.zeros(0, int)
+    rows = plain.laplacian_rows(layout.vertices_V3, layout.faces_F3, "uniform")
+    meshes, none = MeshBatch(layout), var(np.zeros((0, 3)), "float32")
+    for out in (edge_loss(meshes), normal_loss(meshes, plain.hinges(layout.faces_F3)), laplacian_loss(meshes, rows),
+                chamfer_half(none, none, no_set, no_set, 1), chamfer_squared(none, none, no_set, no_set, 0)):
         assert out.item() == 0
 
 
 def test_refusals():
-    vertices, faces, mesh = meshes()
-    with pytest.raises(ValueError, match="numbered 0..1; got 0..2"):
-        edge_loss(var(vertices), edges(faces), mesh, 2)
-    with pytest.raises(ValueError, match="46 numbers of meshes for 47 vertices"):
-        normal_loss(var(vertices), plain.hinges(faces), mesh[1:], 3)
+    a, b, set_a, set_b = clouds()
+    with pytest.raises(ValueError, match="numbered 0..0; got 0..1"):
+        chamfer_half(var(a), var(b), set_a, set_b, 1)
+    with pytest.raises(ValueError, match="19 numbers of sets for 20 first points"):
+        chamfer_half(var(a), var(b), set_a[1:], set_b, 2)
     with pytest.raises(ValueError, match="set 1 has points on one side only"):
-        chamfer_squared(var(vertices[:2]), var(vertices[:1]), np.array([0, 1]), np.array([0]), 2)
+        chamfer_squared(var(a[:2]), var(b[:1]), np.array([0, 1]), np.array([0]), 2)
