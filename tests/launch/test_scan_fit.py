@@ -43,12 +43,21 @@ def test_the_gap_by_hand():
     assert surface_gap(figure, scan_of(figure, figure.rest) + (0, 0, .25), lifted) < .02
 
 
-@pytest.mark.parametrize("worse", [True, False])
-def test_a_finish_that_goes_astray_is_not_taken(monkeypatch, worse):
+@pytest.mark.parametrize("lift, taken", [(.5, 0), (0, 1)], ids=["worse", "better"])
+def test_a_finish_that_goes_astray_is_not_taken(monkeypatch, lift, taken):
     _, figure = man_and_figure()
     scan, begun = scan_of(figure, TURNED), Pose(TURNED.turn_J33, TURNED.offset_3 + (0, 0, .02))
-    astray = Pose(TURNED.turn_J33, TURNED.offset_3 + (0, 0, .5 if worse else 0))
-    monkeypatch.setattr(pose_fit, "fit_scan", lambda *_: astray)
-    taken = pose_fit._finished_on_scan(figure, scan, begun, ScanOptions(), lambda text: None)
-    assert taken is (begun if worse else astray)
-    assert pose_fit._finished_on_scan(figure, scan, begun, None, lambda text: None) is begun
+    finished = Pose(TURNED.turn_J33, TURNED.offset_3 + (0, 0, lift))
+    monkeypatch.setattr(pose_fit, "fit_scan", lambda *_: finished)
+    pose, gap = pose_fit._on_scan(figure, scan, [begun], ScanOptions())
+    assert pose is (begun, finished)[taken] and gap == surface_gap(figure, scan, pose)
+    assert pose_fit._on_scan(figure, scan, [begun], None)[0] is begun
+
+
+def test_starts_are_finished_until_one_lies_on_the_scan(monkeypatch):
+    _, figure = man_and_figure()
+    scan, (far, near, other) = scan_of(figure, TURNED), (Pose(TURNED.turn_J33, TURNED.offset_3 + (0, 0, z)) for z in (.3, .02, .01))
+    asked = []
+    monkeypatch.setattr(pose_fit, "fit_scan", lambda figure, scan, start, options: asked.append(start) or (TURNED if start is near else start))
+    assert pose_fit._on_scan(figure, scan, [far, near, other], ScanOptions())[0] is TURNED
+    assert len(asked) == 2 and asked[0] is far and asked[1] is near
