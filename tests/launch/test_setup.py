@@ -178,7 +178,7 @@ def test_the_scripts_call_their_doors(machine):
     for script, args, want in [
             ("launch/pretrain_joint_model.sh", ["--set", "a=1"], "train_joint_model.py --stage pretrain --set a=1"),
             ("launch/finetune_joint_model.sh", [], "train_joint_model.py --stage finetune"),
-            ("launch/test.sh", ["-k", "x"], "-m pytest -k x"),
+            ("launch/test.sh", ["-k", "x"], "-m pytest -n 2 --dist loadfile -k x"),
             (predict, [], "predict_joint_model.py --input data/examples"),
             (predict, ["--joints", "22"], "predict_joint_model.py --input data/examples --joints 22"),
             (predict, ["a b.glb", "/x/c.vrm", "--joints", "22"], "predict_joint_model.py --input a b.glb /x/c.vrm --joints 22"),
