@@ -107,8 +107,13 @@ def machine(**more) -> dict:
     return {"processor": model, "cores": len(os.sched_getaffinity(0)), "date": datetime.date.today().isoformat(),
             "python": platform.python_version(), "versions": _versions(sys.executable, ("jittor", "numpy", "scipy")),
             "peers": _versions(str(PEERS), ("torch", "numpy", "numba", "scipy", "trimesh")) if PEERS.exists() else None,
-            **more, "load_before": os.getloadavg()[0],
-            "command": " ".join(["python -m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]])}
+            **more, "load_before": os.getloadavg()[0], "command": " ".join(["python", *_program(), *sys.argv[1:]])}
+
+
+def _program() -> list[str]:
+    """What was started: a module, or a file where there is none."""
+    spec = sys.modules["__main__"].__spec__
+    return ["-m", spec.name] if spec else sys.argv[:1]
 
 
 def _versions(python: str, packages: tuple[str, ...]) -> dict[str, str]:
