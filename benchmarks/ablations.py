@@ -28,7 +28,6 @@ CHANGES = {  # name -> what it sets; the reference first, then by part of the ne
     "refinement: one block": ("network.refine_depth=1",),
     "refinement: one round": ("network.refine_rounds=1",),
     "refinement: no points of the finest level": ("network.fine_neighbours=0",),
-    "refinement: messages along bones": ("network.bone_messages=True",),
     "skin: no pair geometry": ("network.decoder.use_pair_geometry=False",),
     "skin: no attention": ("network.decoder.use_attention=False",),
     "skin: cross-entropy only": ("loss.skin_l1=0.0", "loss.skin_ce=0.5"),

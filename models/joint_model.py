@@ -35,7 +35,6 @@ class JointModelConfig:
     refine_rounds: int = 1           # how often the refinement is applied, each time from where the last one ended
     token_neighbours: int = 16       # anchors pooled around each joint
     fine_neighbours: int = 0         # points of the finest level pooled around each joint
-    bone_messages: bool = False      # in the refinement joints hear their neighbours along bones and their twins
     confidence: bool = False         # say how far off each joint is expected to be; the presets do, the first checkpoints did not
     decoder: SkinDecoderConfig = field(default_factory=SkinDecoderConfig)
 
@@ -76,8 +75,7 @@ class JointModel(nn.Module):
         self.head = head[cfg.joint_head](width, body.global_width, cfg.joint_count)
         tokens = JointTokens(cfg.joint_count, width, cfg.token_width, body.octaves, cfg.token_neighbours, body.widths[0],
                              cfg.fine_neighbours)
-        self.refiner = (JointRefiner(tokens, width, cfg.token_width, cfg.refine_depth, body.head_width, cfg.refine_rounds,
-                                     cfg.bone_messages)
+        self.refiner = (JointRefiner(tokens, width, cfg.token_width, cfg.refine_depth, body.head_width, cfg.refine_rounds)
                         if cfg.refine_depth else NoRefiner(tokens))
         self.confidence = ErrorHead(cfg.token_width) if cfg.confidence else None
         self.decoder = SkinDecoder(cfg.decoder, body.widths, cfg.token_width, body.head_width, body.octaves,

@@ -5,25 +5,17 @@ through the joints; each of the two learns its own task (as published for TransR
 Letters: B batch, J joints, M points, C and D channels.
 """
 
-from itertools import zip_longest
 from typing import NamedTuple
 
 import jittor as jt
-import numpy as np
 from jittor import nn
 
-from dataset.format import skeleton
 from models.backbone import Level, LocalPooling
 from models.FourierEmbedder import FourierEmbedder
-from models.graph_layer import Graph, GraphLayer, GraphLayerConfig
 from models.transformer_block import CrossAttentionBlock, Linear, SelfAttentionBlock
 from ops.gather import interpolate
 from ops.neighbors import three_nearest
 from ops.norm import LayerNorm
-from ops.segment import rows_of
-
-
-WAY_SCALE = 4.0     # of what messages along bones see: a bone of a quarter of the box's half side is 1
 
 
 class Refined(NamedTuple):
@@ -60,48 +52,19 @@ def around(pool: LocalPooling, joints_BJ3: jt.Var, level: Level) -> jt.Var:
     return pool(joints_BJ3, here_BJC, level.xyz_BN3, level.feat_BNC)
 
 
-class BoneMessages(nn.Module):
-    """x + what a joint hears along its bones and from its twin on the other side: messages that see both tokens and the way between the joints.
-
-    Attention weighs tokens against each other; how long a bone is and where it points stand in these ways, which the twin's can be held
-    against. Shapes: tokens (B, J, D), joints (B, J, 3) without gradient -> (B, J, D).
-    """
-
-    def __init__(self, joint_count: int, width: int):
-        super().__init__()
-        bones = skeleton(joint_count)
-        pairs = {(min(a, b), max(a, b)) for other in (bones.parents, bones.mirror) for a, b in enumerate(other) if b not in (None, a)}
-        self._pair_P2 = np.array(sorted(pairs), np.int32)
-        self.norm = LayerNorm(width)
-        self.layer = GraphLayer(GraphLayerConfig(width, width, "mp", "mean", hidden=width, edge_width=4))
-
-    def execute(self, tokens_BJD: jt.Var, joints_BJ3: jt.Var) -> jt.Var:
-        batch, count, width = tokens_BJD.shape
-        first_B11 = np.arange(batch, dtype=np.int32)[:, None, None] * count
-        graph = Graph.both_ways(jt.array((self._pair_P2 + first_B11).reshape(-1, 2)), batch * count)
-        place_N3 = joints_BJ3.reshape((-1, 3))
-        way_E3 = rows_of(place_N3, graph.source_E) - rows_of(place_N3, graph.target_E)
-        length_E1 = ((way_E3 * way_E3).sum(1, keepdims=True) + 1e-8).sqrt()
-        graph = graph._replace(feat_EG=WAY_SCALE * jt.concat([way_E3, length_E1], 1))
-        return tokens_BJD + self.layer(self.norm(tokens_BJD).reshape((-1, width)), graph).reshape(tokens_BJD.shape)
-
-
 class JointRefiner(nn.Module):
-    """L times (messages along bones where asked, self-attention among joints, cross-attention to points), then one delta per joint; all of
-    it ``rounds`` times.
+    """L times (self-attention among joints, cross-attention to points), then one delta per joint; all of it ``rounds`` times.
 
     A round begins where the last one ended, with tokens read anew from there; all rounds share their weights and learn from the
     last one's joints: final = stop(initial) + delta_1 + delta_2 + ...
     Shapes: initial (B, J, 3), level of M points, fine of N points -> Refined of the last round.
     """
 
-    def __init__(self, tokens: JointTokens, point_width: int, width: int, depth: int, head_width: int, rounds: int = 1,
-                 bone_messages: bool = False):
+    def __init__(self, tokens: JointTokens, point_width: int, width: int, depth: int, head_width: int, rounds: int = 1):
         super().__init__()
         heads = width // head_width
         self.rounds = rounds
         self.tokens = tokens
-        self.along_bones = nn.ModuleList([BoneMessages(tokens.identity.shape[0], width) for _ in range(depth if bone_messages else 0)])
         self.among_joints = nn.ModuleList([SelfAttentionBlock(width, heads) for _ in range(depth)])
         self.to_points = nn.ModuleList([CrossAttentionBlock(width, point_width, heads) for _ in range(depth)])
         self.norm = LayerNorm(width)
@@ -115,8 +78,7 @@ class JointRefiner(nn.Module):
 
     def once(self, start_BJ3: jt.Var, level: Level, fine: Level) -> Refined:
         tokens_BJD = self.tokens(start_BJ3.detach(), level, fine)
-        for along, among, to_points in zip_longest(self.along_bones, self.among_joints, self.to_points):
-            heard_BJD = tokens_BJD if along is None else along(tokens_BJD, start_BJ3.detach())
-            tokens_BJD = to_points(among(heard_BJD), level.feat_BNC)
+        for among, to_points in zip(self.among_joints, self.to_points):
+            tokens_BJD = to_points(among(tokens_BJD), level.feat_BNC)
         tokens_BJD = self.norm(tokens_BJD)
         return Refined(start_BJ3 + self.to_delta(tokens_BJD), tokens_BJD)

@@ -6,10 +6,8 @@ import jittor as jt
 import numpy as np
 import pytest
 
-from dataset.format import skeleton
 from launch.presets import tiny
 from models.joint_model import JointModel
-from models.joint_refiner import BoneMessages
 from models.losses import RigLoss
 
 POINTS, QUERIES = 96, 40
@@ -41,9 +39,9 @@ def batch_for(points, normals, joints=52, seed=3):
             "upright": np.ones(len(points), "float32")}
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "bone messages"])
-def model(request):
-    return network(bone_messages=request.param)
+@pytest.fixture(scope="module")
+def model():
+    return network()
 
 
 @pytest.mark.parametrize("joints", [22, 52])
@@ -85,22 +83,6 @@ def test_a_round_begins_where_the_last_one_ended(model):
     second = refiner.once(first.joints_BJ3, anchors, levels[0])
     assert refiner.rounds == 2 and abs(second.joints_BJ3.numpy() - first.joints_BJ3.numpy()).max() > 0
     assert (refiner(initial, anchors, levels[0]).joints_BJ3.numpy() == second.joints_BJ3.numpy()).all()
-
-
-def test_a_joint_hears_its_neighbours_and_its_twin_and_where_they_are():
-    jt.set_global_seed(4)
-    bones, messages, rng = skeleton(22), BoneMessages(22, 8), np.random.default_rng(6)
-    tokens, joints = (rng.normal(size=(2, 22, width)).astype("float32") for width in (8, 3))
-    hand, heard = bones.names.index("l_hand"), lambda t, j: messages(jt.array(t), jt.array(j)).numpy()
-    first, near = heard(tokens, joints), {bones.parents[hand], bones.mirror[hand]} | {c for c in range(22) if bones.parents[c] == hand}
-    moved_tokens, moved_joints = tokens.copy(), joints.copy()
-    moved_tokens[0, hand] += rng.normal(size=8)
-    moved_joints[0, hand] += 1
-    for other in (heard(moved_tokens, joints), heard(tokens, moved_joints)):
-        changed = {j for j in range(22) if (other[0, j] != first[0, j]).any()}
-        assert changed == near | {hand} and (other[1] == first[1]).all()
-    shifted = heard(tokens, joints + np.float32([0, 0, 4]))     # ways, not places
-    np.testing.assert_allclose(shifted, first, atol=1e-5)
 
 
 def test_skin_does_not_bend_the_joints(model):
@@ -157,7 +139,6 @@ SWITCHES = {
     "no self-attention": lambda c: replace(c, backbone=replace(c.backbone, depths=(0, 0))),
     "plain MLP head": lambda c: replace(c, joint_head="mlp"),
     "no refinement": lambda c: replace(c, refine_depth=0),
-    "messages along bones": lambda c: replace(c, bone_messages=True),
     "no finest points at the joints": lambda c: replace(c, fine_neighbours=0),
     "no decoder attention": lambda c: replace(c, decoder=replace(c.decoder, use_attention=False)),
     "no confidence": lambda c: replace(c, confidence=False),
