@@ -26,7 +26,7 @@ from benchmarks.paired import ROOT, machine, write_result
 
 VERTICES = 10_000
 CHECKPOINT = Path("output/TransRefiner-finetune")
-SIZES = (3, 100, 1023, 1024, 1025, 8191, 8192, 8193, 8194, 16385)  # around the numbers of points and of queries decoded at once
+SIZES = (22, 100, 1023, 1024, 1025, 8191, 8192, 8193, 8194, 16385)  # around the numbers of points and of queries decoded at once
 SHELL = 'source launch/setup.sh; exec "$PYTHON" -m benchmarks.bench_startup --inside "$0" "$EPOCHREALTIME"'
 
 

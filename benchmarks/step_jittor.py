@@ -16,11 +16,10 @@ jt = start_jittor()
 
 from benchmarks.paired import serve  # noqa: E402  (Jittor starts first)
 from geometry.normals import normalize  # noqa: E402
-from launch.build import build_model  # noqa: E402
+from launch.build import build_model, fill  # noqa: E402
 from launch.checkpoint import save_model  # noqa: E402
 from launch.config import to_dict  # noqa: E402
 from launch.optimizer import AdamW  # noqa: E402
-from launch.predictor import fill  # noqa: E402
 from launch.presets import PRESETS, TrainConfig  # noqa: E402
 from models.losses import RigLoss  # noqa: E402
 from train_joint_model import random_turns, train_step  # noqa: E402

@@ -220,7 +220,8 @@ def _sweep(tasks: list[Task], run_folder: Path) -> None:
 
 def common_digest(predictor: Predictor, options: BatchOptions) -> str:
     """Of all that the rigs of a batch have in common: checkpoint, options and program."""
-    return digest_of(predictor.fingerprint, repr(predictor.calibration), repr(predictor.options), options.run, options.up,
+    refiner = "" if predictor.refiner is None else predictor.refiner.digest
+    return digest_of(predictor.fingerprint, repr(predictor.calibration), refiner, repr(predictor.options), options.run, options.up,
                      options.wishes.digest(), _code_digest())
 
 

@@ -9,8 +9,6 @@ The points are drawn with a generator seeded by the asset's content, so neither 
 Letters: N points, V vertices, U distinct vertex positions, J joints, R looks (resamplings).
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -27,14 +25,15 @@ from geometry.normals import normalize
 from geometry.segment import segment_sum
 from geometry.similarity import Similarity, fit_box
 from geometry.topology import welded
-from launch.build import build_model
-from launch.checkpoint import check_keys, load_model
+from launch.build import build_model, fill, fingerprint
+from launch.checkpoint import load_model
 from launch.orientation import find_upright
 from launch.reliability import bound_90, read_calibration
 from launch.rig_result import CM_PER_BOX, RigResult
 from launch.runtime import compile_note
 from launch.seen import (box_similarity, content_number, faces_inwards, geometry_only, refuse_what_is_lost_in_its_box,
                          refuse_what_is_no_figure, turned_outwards, visible, with_normals)
+from launch.skin_refiner import load_refiner, refine
 
 DEFAULT_POINTS = 1024     # N where the checkpoint's config does not say
 TURNS_AT_ONCE = 8
@@ -70,6 +69,7 @@ class Predictor:
         self.options = options
         self.fingerprint = fingerprint(params, config)
         self.calibration = read_calibration(checkpoint_folder, self.fingerprint)
+        self.refiner = load_refiner(checkpoint_folder, self.fingerprint)
         self.has_looked = False
         self.points = config.get("data", {}).get("points", DEFAULT_POINTS)
         self.expects_errors = getattr(self.model.cfg, "confidence", False)  # the PCT baseline does not know the word
@@ -102,7 +102,10 @@ class Predictor:
             looks = [Look.at(self.model, sample, mirrored=bool(r % 2))
                      for r, sample in enumerate(self._samples(seen, first, queries, rng))]
             skin_VJ = self._skin(looks, queries)
-        return check_rig(self._result(looks, skin_VJ, boxed, to_box, to_stand or Similarity.identity()), asset.source)
+            rig = self._result(looks, skin_VJ, boxed, to_box, to_stand or Similarity.identity())
+            if self.refiner is not None:
+                rig = refine(self.refiner.net, rig, boxed.faces_F3)
+        return check_rig(rig, asset.source)
 
     def _result(self, looks: list["Look"], skin_VJ: np.ndarray, boxed: Asset, to_box: Similarity, to_stand: Similarity) -> RigResult:
         """What the looks say together, carried back from the figure that stands to the user's frame."""
@@ -230,23 +233,6 @@ def to_network(sample: Sample) -> tuple[jt.Var, jt.Var | None]:
     """Points and normals as a batch of one."""
     normals = None if sample.normals_N3 is None else jt.array(np.float32(sample.normals_N3)[None])
     return jt.array(np.float32(sample.points_N3)[None]), normals
-
-
-def fingerprint(params: dict[str, np.ndarray], config: dict) -> str:
-    """A SHA-256 of a checkpoint: its arrays by name, and its config."""
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name in sorted(params):
-        digest.update(f"{name} {params[name].dtype} {params[name].shape}".encode())
-        digest.update(np.ascontiguousarray(params[name]).tobytes())
-    return digest.hexdigest()
-
-
-def fill(model, params: dict[str, np.ndarray], source: str) -> None:
-    """Give a network the arrays of a checkpoint, all of them and nothing else. Raises: ValueError listing what does not fit."""
-    named = dict(model.named_parameters())
-    check_keys({name: tuple(var.shape) for name, var in named.items()}, params, source)
-    for name, var in named.items():
-        var.assign(jt.array(params[name]))
 
 
 class Queries(NamedTuple):

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks.paired import PEERS, ROOT
-from launch.build import build_model
+from launch.build import build_model, fill
 from launch.checkpoint import load_model, save_model
 from launch.config import to_dict
-from launch.predictor import fill
 from launch.presets import base, tiny
 
 PARTS = ("initial", "joints", "skin", "error")

@@ -12,8 +12,9 @@ from dataset.asset import Asset, AssetError
 from dataset.format import skeleton
 from dataset.sampler import Sampler, Surface
 from geometry.similarity import Similarity
+from launch.build import fill, fingerprint
 from launch.checkpoint import load_model
-from launch.predictor import Predictor, PredictorOptions, Queries, check_rig, confidence, fill, fingerprint, unit_rows
+from launch.predictor import Predictor, PredictorOptions, Queries, check_rig, confidence, unit_rows
 from launch.rig_result import RigResult
 from launch.seen import box_similarity, content_number, faces_inwards, turned_outwards, visible, with_normals
 from tests.dataset.figures import capsule_man

@@ -184,6 +184,7 @@ def test_the_scripts_call_their_doors(machine):
             (predict, ["a b.glb", "/x/c.vrm", "--joints", "22"], "predict_joint_model.py --input a b.glb /x/c.vrm --joints 22"),
             (predict, ["--help"], "predict_joint_model.py --help"),
             (predict, ["--data_list=l.txt"], "predict_joint_model.py --data_list=l.txt"),
+            ("launch/teach_refiner.sh", ["--humans", "9"], "-m launch.teach_refiner --humans 9"),
             ("launch/evaluate_joint_model.sh", ["--input", "x"], "evaluate_joint_model.py --input x")]:
         assert machine.run(script, *args) == (0, f"ran {want}\n", "")
 
