@@ -18,7 +18,7 @@ from launch.skin_refiner import Refinable, refinable
 from models.metrics import skin_l1
 from models.surface_refiner import SurfaceRefiner
 
-STEPS, RATE = 750, 3e-3
+RATE = 3e-3
 UNSEEN = 100_000    # first seed of the generated characters: training begins at 0, validation at a million
 
 
@@ -64,7 +64,7 @@ def examples_of(predictor: Predictor, asset: Asset) -> list[Example]:
     return found
 
 
-def teach(net: SurfaceRefiner, pool: list[Example], steps: int = STEPS, rate: float = RATE, seed: int = 0,
+def teach(net: SurfaceRefiner, pool: list[Example], steps: int, rate: float = RATE, seed: int = 0,
           say: Callable[[str], object] = lambda text: None) -> None:
     """One example a step, L1 over its vertices, Adam with a cosine to zero. Raises: FloatingPointError for a loss that is no number."""
     optimizer, rng = nn.Adam(net.parameters(), lr=rate), np.random.default_rng(seed)

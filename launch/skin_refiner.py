@@ -67,8 +67,7 @@ def refinable(vertices_V3: np.ndarray, faces_F3: np.ndarray, joints_J3: np.ndarr
               skin_VJ: np.ndarray) -> Refinable:
     """vertices and joints in one upright frame; vertices at one place have one row of weights."""
     points_U3, place_V = welded(vertices_V3)
-    vertex_U = np.full(len(points_U3), -1)
-    vertex_U[place_V[::-1]] = np.arange(len(place_V))[::-1]
+    _, vertex_U = np.unique(place_V, return_index=True)
     mesh = MeshBatch.of([points_U3], [place_V[faces_F3]])
     return Refinable(pairs_of(mesh, np.float64(joints_J3), parents, np.float32(skin_VJ[vertex_U])), vertex_U, place_V)
 

@@ -30,13 +30,12 @@ INPUTS = 11             # features of a pair
 
 
 class Pairs(NamedTuple):
-    """point_N, joint_N: int64, sorted by point, then joint. feat_NC, log_N float32. source_P, target_P: edges between pairs, int64."""
+    """point_N, joint_N: int64, sorted by point, then joint. feat_NC, log_N float32. ends_P2: the edges between pairs, each once, int32."""
     point_N: np.ndarray
     joint_N: np.ndarray
     feat_NC: np.ndarray
     log_N: np.ndarray
-    source_P: np.ndarray
-    target_P: np.ndarray
+    ends_P2: np.ndarray
     points: int
 
 
@@ -53,7 +52,7 @@ def pairs_of(mesh: MeshBatch, joints_J3: np.ndarray, parents: tuple[int | None, 
     ends_P2 = ends_P2[(ends_P2 >= 0).all(2)]
     log_N = np.log(np.maximum(skin_UJ[point_N, joint_N], LEAST))
     feat_NC = features(mesh.vertices_V3, mesh.vertex_normals_V3, joints_J3, parents, skin_UJ, point_N, joint_N)
-    return Pairs(point_N, joint_N, feat_NC, np.float32(log_N), ends_P2.T.ravel(), ends_P2.T[::-1].ravel(), len(skin_UJ))
+    return Pairs(point_N, joint_N, feat_NC, np.float32(log_N), np.int32(ends_P2), len(skin_UJ))
 
 
 def features(points_U3: np.ndarray, normals_U3: np.ndarray, joints_J3: np.ndarray, parents: tuple[int | None, ...], skin_UJ: np.ndarray,
@@ -110,8 +109,7 @@ class SurfaceRefiner(nn.Module):
         self.to_shift = Linear(cfg.width, 1, gain=0.0)
 
     def execute(self, pairs: Pairs) -> jt.Var:
-        point_N, source_P, target_P = (jt.array(np.int32(x)) for x in (pairs.point_N, pairs.source_P, pairs.target_P))
-        graph = Graph(source_P, target_P, len(pairs.point_N))
+        point_N, graph = jt.array(np.int32(pairs.point_N)), Graph.both_ways(jt.array(pairs.ends_P2), len(pairs.point_N))
         x_NC = self.lift(jt.array(pairs.feat_NC[:, :self.cfg.inputs].copy()))
         for block in self.blocks:
             x_NC = block(x_NC, graph, point_N, pairs.points)

@@ -123,5 +123,10 @@ def require_float(x: jt.Var, name: str) -> None:
     require(str(x.dtype) == "float32", f"{name} must be float32; got {x.dtype}")
 
 
+def require_real(x: jt.Var, name: str) -> None:
+    """float32, or float64 by which gradients are checked."""
+    require(str(x.dtype) in ("float32", "float64"), f"{name} must be float32 or float64; got {x.dtype}")
+
+
 def require_int(x: jt.Var, name: str) -> None:
     require(str(x.dtype) == "int32", f"{name} must be int32; got {x.dtype}")

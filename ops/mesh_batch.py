@@ -8,7 +8,7 @@ import jittor as jt
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ops.kernels import require, require_shape
+from ops.kernels import require_real, require_shape
 from ops.segment import rows_of, segment_sum
 from ops.sparse import differences, sparse_times
 
@@ -26,7 +26,7 @@ class MeshBatch:
         if vertices_V3 is None:
             vertices_V3 = jt.array(np.float32(layout.vertices_V3)).stop_grad()
         require_shape(vertices_V3, "V3", "vertices", V=len(layout.vertices_V3))
-        require(str(vertices_V3.dtype) in ("float32", "float64"), f"vertices must be float32 or float64; got {vertices_V3.dtype}")
+        require_real(vertices_V3, "vertices")
         self.layout, self.vertices_V3 = layout, vertices_V3
 
     def face_normals(self) -> jt.Var:

@@ -14,7 +14,7 @@ import jittor as jt
 
 from ops import soft_raster_cuda as cuda
 from ops import soft_raster_kernels as cpu
-from ops.kernels import require, require_shape
+from ops.kernels import require, require_real, require_shape
 
 MOST_CHANNELS = 16
 
@@ -81,7 +81,7 @@ def soft_render(corners_BF33: jt.Var, values_BF3C: jt.Var, background_C: jt.Var,
 
 def _numbers(corners_BF33: jt.Var, height: int, width: int, soft, perspective: bool) -> dict[str, float]:
     require_shape(corners_BF33, "BF33", "corners")
-    require(str(corners_BF33.dtype) in ("float32", "float64"), f"corners must be float32 or float64; got {corners_BF33.dtype}")
+    require_real(corners_BF33, "corners")
     require(corners_BF33.shape[1] > 0, "there are no faces")
     require(height > 0 and width > 0, f"a picture of {height} x {width} pixels")
     require(soft.sigma > 0 and soft.gamma > 0 and soft.near < soft.far, f"sigma and gamma must be positive and near below far; got {soft}")

@@ -9,7 +9,7 @@ import jittor as jt
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from ops.kernels import require, require_shape
+from ops.kernels import require, require_real, require_shape
 
 # in: start (R + 1), column (E), weight (E), values (S, C); out: (R, C)
 _TIMES = """
@@ -59,7 +59,7 @@ def sparse_times(matrix: csr_matrix, values_SC: jt.Var) -> jt.Var:
     Raises: ValueError for shapes that do not fit, a matrix without entries, and values that are no floats.
     """
     require_shape(values_SC, "SC", "values", S=matrix.shape[1])
-    require(str(values_SC.dtype) in ("float32", "float64"), f"values must be float32 or float64; got {values_SC.dtype}")
+    require_real(values_SC, "values")
     require(matrix.nnz > 0, "the sparse matrix has no entries")
     return _Times()(values_SC, matrix)
 

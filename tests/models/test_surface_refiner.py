@@ -27,7 +27,7 @@ def small(seed=0, **change):
 def test_pairs_by_hand(pairs):
     assert list(zip(pairs.point_N, pairs.joint_N)) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (3, 0), (3, 2)]
     names = list(zip(pairs.point_N.tolist(), pairs.joint_N.tolist()))
-    joined = {(names[a], names[b]) for a, b in zip(pairs.source_P, pairs.target_P)}
+    joined = {(names[a], names[b]) for a, b in np.concatenate([pairs.ends_P2, pairs.ends_P2[:, ::-1]])}
     ends = [(0, 1), (0, 2), (0, 3), (1, 2), (2, 3)]
     want = {((a, j), (b, j)) for a, b in ends for j in range(3) if (a, j) in names and (b, j) in names}
     assert joined == want | {(b, a) for a, b in want}
