@@ -91,7 +91,8 @@ def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:
     Raises: AssetError naming the file at fault.
     """
     joints = (cfg.network if cfg.model == "transrefiner" else cfg.pct).joint_count
-    mix = with_rest({"pretrain": PRETRAIN, "finetune": FINETUNE}[cfg.stage], cfg.data.rest_share)
+    mix = {"pretrain": PRETRAIN, "finetune": FINETUNE}[cfg.stage]
+    mix = with_turned(with_rest(mix, cfg.data.rest_share), cfg.data.turned_share)
     bank = motion_bank(paths)
     if mix.mocap and bank is not None:
         mix = replace(mix, mocap_pose=replace(mix.mocap_pose, bank=bank))
@@ -116,6 +117,15 @@ def with_rest(mix: Mix, share: float | None) -> Mix:
         raise ValueError(f"data.rest_share must lie in 0..1, not {share}")
     keep = (1 - share) / (1 - mix.rest)
     return replace(mix, rest=share, random=mix.random * keep, mocap=mix.mocap * keep)
+
+
+def with_turned(mix: Mix, share: float | None) -> Mix:
+    """The mix with this share of figures turned to any orientation. Raises: ValueError for a share that is not in 0..1."""
+    if share is None:
+        return mix
+    if not 0 <= share <= 1:
+        raise ValueError(f"data.turned_share must lie in 0..1, not {share}")
+    return replace(mix, rotate=replace(mix.rotate, p=share))
 
 
 def share_groups(generated: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:

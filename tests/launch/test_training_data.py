@@ -11,7 +11,7 @@ from dataset.augment import FINETUNE, PRETRAIN  # noqa: E402
 from dataset.sources.mascots import generate_mascot  # noqa: E402
 from launch.presets import PRESETS  # noqa: E402
 from launch.training_data import (MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, read_rigs,  # noqa: E402
-                                  share_groups, with_rest)
+                                  share_groups, with_rest, with_turned)
 
 
 def test_mascots_alone_need_no_human_data(tmp_path):
@@ -63,3 +63,11 @@ def test_a_rest_share_leaves_the_other_poses_in_proportion():
     assert with_rest(FINETUNE, None) is FINETUNE and with_rest(PRETRAIN, 1.0).random == 0
     with pytest.raises(ValueError, match="rest_share"):
         with_rest(FINETUNE, 1.2)
+
+
+def test_a_turned_share_turns_so_many_and_leaves_the_poses():
+    mix = with_turned(FINETUNE, 0.08)
+    assert mix.rotate.p == 0.08 and mix.rest == FINETUNE.rest and mix.tilt == FINETUNE.tilt
+    assert with_turned(FINETUNE, None) is FINETUNE
+    with pytest.raises(ValueError, match="turned_share"):
+        with_turned(FINETUNE, -0.1)
