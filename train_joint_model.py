@@ -4,6 +4,7 @@
     python train_joint_model.py --stage finetune --init output/run-pretrain/best
     mpirun -np 2 python train_joint_model.py ...        every rank takes its share of each batch
     python train_joint_model.py ... --resume            goes on where a stopped run left off, with the same curve
+    python train_joint_model.py ... --minutes 25        stops in time, with everything saved, for --resume to go on
     python train_joint_model.py ... --set optim.lr=5e-4 --set network.refine_depth=0
 
 Without --data_root (a contest tree) it trains on generated humans, plus the folders given with --assets.
@@ -13,6 +14,7 @@ state.safetensors (everything --resume needs).
 
 import argparse
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,7 +52,7 @@ STATE = "state.safetensors"
 
 @dataclass
 class Session:
-    """What a running training consists of. ``best``: the lowest validation J2J so far."""
+    """What a running training consists of. ``best``: the lowest validation J2J so far. ``until``: on time.monotonic's clock, None: no end."""
     cfg: TrainConfig
     run: Path
     recipe: dict          # what build_model needs; travels with every checkpoint
@@ -61,6 +63,7 @@ class Session:
     log: TrainingLog | None
     best: float
     meeting: Meeting
+    until: float | None = None
 
 
 def start(cfg: TrainConfig, run: Path, data: TrainingData, resume: bool, init: Path | None) -> Session:
@@ -139,7 +142,7 @@ def random_turns(rng: np.random.Generator, batch: int, parents: tuple) -> np.nda
 
 
 def fit(session: Session) -> None:
-    """Run to the last step of the config."""
+    """Run to the last step of the config, or until the session's time is up; one step at least."""
     cfg, optimizer, parents, first = session.cfg, session.optimizer, session.loss_of.parents, session.optimizer.step
     bar = tqdm(total=cfg.optim.steps, initial=optimizer.step, disable=jt.rank != 0, unit="step", mininterval=5.0)
     for batch in session.data.train_batches(optimizer.step, cfg.optim.steps, jt.rank, jt.world_size):
@@ -151,21 +154,36 @@ def fit(session: Session) -> None:
         except NonFinite as error:
             raise NonFinite(f"step {optimizer.step}: {error}; assets of the batch: {', '.join(batch['asset'])}", error.mine) from None
         bar.update()
-        check_ranks(session)
+        stopping = time_is_up(session)
+        saving = stopping or optimizer.step % cfg.save_every == 0 or optimizer.step == cfg.optim.steps
+        check_ranks(session, saving)
         if jt.rank == 0:
             bar.set_postfix({k: f"{row[k]:.4f}" for k in ("total", "initial", "refined", "skin_l1")}, refresh=False)
-            record(session, row, bar.format_dict["rate"])
+            record(session, row, bar.format_dict["rate"], saving)
+        if stopping:
+            break
     bar.close()
     session.meeting.wait("the last step")
 
 
-def check_ranks(session: Session) -> None:
+def time_is_up(session: Session) -> bool:
+    """Whether rank 0's clock says so: all ranks stop after the same step. Looked at after every step; ranks ask each other when they compare."""
+    cfg, step = session.cfg, session.optimizer.step
+    late = session.until is not None and time.monotonic() >= session.until and step < cfg.optim.steps
+    if jt.world_size == 1 or session.until is None:
+        return late
+    if step % (cfg.check_every or cfg.save_every):
+        return False
+    session.meeting.wait(f"step {step}")
+    return bool(jt.array(np.int32([late and jt.rank == 0])).mpi_all_reduce("add").numpy()[0])
+
+
+def check_ranks(session: Session, saving: bool) -> None:
     """Compare the ranks' parameters when the time has come, and before a state is saved.
 
     Raises: RankTrouble on every rank where they differ.
     """
     cfg, step = session.cfg, session.optimizer.step
-    saving = step % cfg.save_every == 0 or step == cfg.optim.steps
     if jt.world_size == 1 or not (saving or cfg.check_every and step % cfg.check_every == 0):
         return
     mine = session.optimizer.fingerprint()
@@ -175,11 +193,10 @@ def check_ranks(session: Session) -> None:
         print(f"step {step} rank {jt.rank} of {jt.world_size}: parameters {mine:08x}", file=sys.stderr, flush=True)
 
 
-def record(session: Session, row: dict[str, float], steps_per_s: float | None) -> None:
+def record(session: Session, row: dict[str, float], steps_per_s: float | None, saving: bool) -> None:
     """Validate, log and save when their time has come; rank 0 only."""
     cfg, step = session.cfg, session.optimizer.step
-    last = step == cfg.optim.steps
-    checked = step % cfg.validate_every == 0 or last
+    checked = step % cfg.validate_every == 0 or step == cfg.optim.steps
     if checked:
         row = {**row, **evaluate(session)}
         if row["val_j2j"] < session.best:
@@ -187,7 +204,7 @@ def record(session: Session, row: dict[str, float], steps_per_s: float | None) -
             save_checkpoint(session, "best", row)
     if checked or step % cfg.log_every == 0:
         session.log.write(step, {**row, "samples_per_s": (steps_per_s or 0.0) * cfg.optim.batch})
-    if last or step % cfg.save_every == 0:
+    if saving:
         save_checkpoint(session, "last", row)
         plot_curves(session.run / "log.csv", session.run / "curves.png")
         # last of all: what --resume goes on from must not be ahead of anything else in the folder
@@ -216,6 +233,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--init", type=Path,
                         help="checkpoint folder whose weights to begin with (finetune: OUTPUT/run-pretrain/best if there)")
     parser.add_argument("--resume", action="store_true", help="go on from the run's state, or begin when there is none")
+    parser.add_argument("--minutes", type=float, help="stop after so many minutes with everything saved; --resume goes on")
     parser.add_argument("--data_root", type=Path, help="contest tree: lists and .npz files")
     parser.add_argument("--train_list", default="train_list.txt", help="under --data_root")
     parser.add_argument("--val_list", default="val_list.txt", help="under --data_root")
@@ -228,6 +246,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
+    began = time.monotonic()
+    if args.minutes is not None and not args.minutes > 0:
+        raise ValueError(f"--minutes must be more than 0, not {args.minutes:g}")
     folder, init = args.output / (args.name or f"run-{args.stage}"), args.init
     before = args.output / "run-pretrain" / "best"
     if init is None and args.stage == "finetune" and before.is_dir():
@@ -244,6 +265,7 @@ def run(args: argparse.Namespace) -> int:
     data = open_data(cfg, paths)
     folder.mkdir(parents=True, exist_ok=True)
     session = start(cfg, folder, data, args.resume, init)
+    session.until = None if args.minutes is None else began + 60 * args.minutes
     try:
         fit(session)
     except (NonFinite, RankTrouble) as error:
@@ -252,6 +274,9 @@ def run(args: argparse.Namespace) -> int:
         return fail("train_joint_model", f"{explain(error)}. What was saved before stands: add --resume to go on from it")
     finally:
         data.close()
+    if session.optimizer.step < cfg.optim.steps and jt.rank == 0:
+        print(f"train_joint_model: {args.minutes:g} minutes are over at step {session.optimizer.step} of {cfg.optim.steps}; "
+              "the same command with --resume goes on", file=sys.stderr)
     return 0
 
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMON = ("data.humans=2400", "data.mascots=1600", "data.queries=256", "data.rest_share=0.35", "optim.warmup=100")
+COMMON = ("data.humans=3600", "data.mascots=2400", "data.queries=256", "data.rest_share=0.35", "optim.warmup=100")
 REFERENCE = "reference"
 BEGIN, END = "<!-- ablations:begin -->", "<!-- ablations:end -->"
 CHANGES = {  # name -> what it sets; the reference first, then by part of the network, data and training
@@ -34,6 +34,7 @@ CHANGES = {  # name -> what it sets; the reference first, then by part of the ne
     "no posed-vertex loss": ("loss.posed=0.0",),
     "no bone-length and symmetry losses": ("loss.bone_length=0.0", "loss.symmetry=0.0"),
     "turned figures teach joints (no canonicalisation)": ("network.confidence=False",),
+    "no figures given other proportions": ("data.stretched_share=0.0",),
     "no mascots": ("data.mascots=0",),
     "no real clothed characters": ("data.extra_share=0.01",),
     "512 points": ("data.points=512",),
@@ -101,6 +102,12 @@ def mean_of(results: list[dict], *keys: str) -> float:
     return sum(values) / len(values)
 
 
+def put_between(file: Path, begin: str, end: str, text: str) -> None:
+    """Replace what stands between two marks of a file, which has them both."""
+    head, _, rest = file.read_text().partition(begin)
+    file.write_text(f"{head}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True, help="folder of results, one JSON a run")
@@ -114,9 +121,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="put the Markdown table between this file's marks instead of training")
     args = parser.parse_args()
     if args.table:
-        text = args.table.read_text()
-        head, _, rest = text.partition(BEGIN)
-        args.table.write_text(f"{head}{BEGIN}\n\n{table(args.runs)}\n\n{END}{rest.partition(END)[2]}")
+        put_between(args.table, BEGIN, END, table(args.runs))
         return
     args.runs = args.runs.resolve()
     args.runs.mkdir(parents=True, exist_ok=True)

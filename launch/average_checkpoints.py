@@ -4,7 +4,7 @@
 
 Such runs end in one valley of the loss, and the middle of it lies lower than its sides: Wortsman et al., Model soups, ICML 2022,
 arXiv:2203.05482. It costs nothing at prediction, and two cores train two runs without waiting for each other. Runs that began from
-different weights have no such middle; evaluate before you use what comes out.
+different weights have no such middle; evaluate before you use what comes out. One checkpoint alone comes out as it is, but for --points.
 """
 
 import argparse
@@ -40,7 +40,8 @@ def average(out: Path, folders: list[Path], points: int | None = None) -> None:
     params, config = mean_of(folders)
     if points is not None:
         config = {**config, "data": {**config.get("data", {}), "points": points}}
-    save_model(out, params, config, {"mean_of": [load_extra(folder) for folder in folders]})
+    runs = [load_extra(folder) for folder in folders]
+    save_model(out, params, config, runs[0] if len(runs) == 1 else {"mean_of": runs})
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -101,8 +101,7 @@ class Predictor:
             queries = Queries.of(seen)
             looks = [Look.at(self.model, sample, mirrored=bool(r % 2))
                      for r, sample in enumerate(self._samples(seen, first, queries, rng))]
-            skin_VJ = self._skin(looks, queries)
-            rig = self._result(looks, skin_VJ, boxed, to_box, to_stand or Similarity.identity())
+            rig = self._result(looks, self._skin(looks, queries), boxed, to_box, to_stand or Similarity.identity())
             if self.refiner is not None:
                 rig = refine(self.refiner.net, rig, boxed.faces_F3)
         return check_rig(rig, asset.source)
@@ -112,11 +111,14 @@ class Predictor:
         bones = skeleton(self.joint_count)
         joints_RJ3, initial_RJ3 = (np.stack([look.joints_J3(name) for look in looks])[:, :self.joint_count]
                                    for name in ("joints_BJ3", "initial_BJ3"))
-        box_joints_J3, expected_J = to_stand.undo(joints_RJ3.mean(0)), self._expected_errors(looks, to_stand.scale)
+        expected_RJ = self._expected_errors(looks)
+        weight_RJ = weights_of(expected_RJ, joints_RJ3.shape[:2])
+        box_joints_J3 = to_stand.undo(together(joints_RJ3, weight_RJ))
+        expected_J = None if expected_RJ is None else (weight_RJ * expected_RJ).sum(0) / to_stand.scale
         bound_J = None if expected_J is None else bound_90(expected_J, self.calibration)
         return RigResult(np.float32(to_box.undo(box_joints_J3)), bones.parents, bones.names, skin_VJ, confidence(joints_RJ3, expected_J),
                          np.float32(box_joints_J3), boxed.vertices_V3, to_box, expected_J, bound_J,
-                         np.float32(to_stand.undo(initial_RJ3.mean(0))), to_stand.rotation_33)
+                         np.float32(to_stand.undo(together(initial_RJ3, weight_RJ))), to_stand.rotation_33)
 
     def _to_stand(self, shown: Asset, first: Sample) -> Similarity | None:
         """Box -> the box of the same figure standing upright; None where it does, or where the network has no opinion."""
@@ -128,11 +130,9 @@ class Predictor:
         turn = Similarity(turn_33)
         return turn.then(fit_box(turn.apply(shown.vertices_V3)))
 
-    def _expected_errors(self, looks: list["Look"], scale: float) -> np.ndarray | None:
-        """(J,) float64, box units: the looks' mean, which the mean of their joints should not exceed. scale: of the box they saw."""
-        if not self.expects_errors:
-            return None
-        return np.mean([look.expected_error_J() for look in looks], axis=0)[:self.joint_count] / scale
+    def _expected_errors(self, looks: list["Look"]) -> np.ndarray | None:
+        """(R, J) float64, units of the box that the looks saw."""
+        return np.stack([look.expected_error_J() for look in looks])[:, :self.joint_count] if self.expects_errors else None
 
     def predict_batch(self, assets: list[Asset]) -> list[RigResult]:
         """One rig per asset, each the same to the last bit as `predict` gives alone.
@@ -261,6 +261,18 @@ class Queries(NamedTuple):
         for start in range(0, len(self.points_U3), size):
             first, end = np.searchsorted(place_V, (start, start + size))
             yield slice(start, start + size), order_V[first:end], place_V[first:end] - start
+
+
+def weights_of(expected_RJ: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """How much each look counts in each joint, (R, J) float64, columns sum to 1: as 1 / (its expected error)^2, the weights of the best
+    mean of independent measurements; alike where nothing is expected."""
+    precision_RJ = np.ones(shape) if expected_RJ is None else expected_RJ ** -2.0
+    return precision_RJ / precision_RJ.sum(0)
+
+
+def together(joints_RJ3: np.ndarray, weight_RJ: np.ndarray) -> np.ndarray:
+    """(J, 3): the looks' weighted mean."""
+    return (weight_RJ[:, :, None] * joints_RJ3).sum(0)
 
 
 def unit_rows(skin_VJ: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ class DataConfig:
     val_mascots: int = 8
     rest_share: float | None = None  # of the draws in rest pose, the others in the stage's proportions; None: the stage's own share
     turned_share: float | None = None  # of the figures turned to any orientation, from which only expected errors learn; None: the stage's own
+    stretched_share: float | None = None  # of the figures given other proportions; None: the stage's own
     extra_share: float = 0.3     # of the draws that go to the folders given with --assets
     workers: int = 1             # processes that pose and sample
     patch: int = 64              # vertices of a piece of each mesh, drawn only for the losses of re-posed surfaces

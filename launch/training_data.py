@@ -92,7 +92,7 @@ def open_data(cfg: TrainConfig, paths: DataPaths) -> TrainingData:
     """
     joints = (cfg.network if cfg.model == "transrefiner" else cfg.pct).joint_count
     mix = {"pretrain": PRETRAIN, "finetune": FINETUNE}[cfg.stage]
-    mix = with_turned(with_rest(mix, cfg.data.rest_share), cfg.data.turned_share)
+    mix = with_shares(with_rest(mix, cfg.data.rest_share), cfg.data.turned_share, cfg.data.stretched_share)
     bank = motion_bank(paths)
     if mix.mocap and bank is not None:
         mix = replace(mix, mocap_pose=replace(mix.mocap_pose, bank=bank))
@@ -119,13 +119,16 @@ def with_rest(mix: Mix, share: float | None) -> Mix:
     return replace(mix, rest=share, random=mix.random * keep, mocap=mix.mocap * keep)
 
 
-def with_turned(mix: Mix, share: float | None) -> Mix:
-    """The mix with this share of figures turned to any orientation. Raises: ValueError for a share that is not in 0..1."""
-    if share is None:
-        return mix
-    if not 0 <= share <= 1:
-        raise ValueError(f"data.turned_share must lie in 0..1, not {share}")
-    return replace(mix, rotate=replace(mix.rotate, p=share))
+def with_shares(mix: Mix, turned: float | None, stretched: float | None) -> Mix:
+    """The mix with these shares of figures turned to any orientation, and of figures given other proportions.
+
+    Raises: ValueError for a share that is not in 0..1.
+    """
+    for name, share in (("turned_share", turned), ("stretched_share", stretched)):
+        if share is not None and not 0 <= share <= 1:
+            raise ValueError(f"data.{name} must lie in 0..1, not {share}")
+    mix = mix if turned is None else replace(mix, rotate=replace(mix.rotate, p=turned))
+    return mix if stretched is None else replace(mix, stretch=replace(mix.stretch, p=stretched))
 
 
 def share_groups(generated: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:

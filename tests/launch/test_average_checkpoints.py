@@ -41,3 +41,11 @@ def test_another_network_is_refused_by_name_and_nothing_is_written(tmp_path, oth
 def test_a_folder_without_weights_is_named(tmp_path, capsys):
     assert main([str(tmp_path / "out"), str(written(tmp_path / "1", 1)), str(tmp_path / "nowhere")]) == 2
     assert "nowhere" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_one_alone_keeps_its_weights_and_its_history(tmp_path):
+    folder = written(tmp_path / "1", 1)
+    assert main([str(folder), str(folder), "--points", "1536"]) == 0
+    params, config = load_model(folder)
+    assert config["data"] == {"points": 1536} and load_extra(folder) == {"step": 1}
+    assert (params["b"] == load_model(written(tmp_path / "again", 1))[0]["b"]).all()

@@ -14,7 +14,7 @@ from dataset.sampler import Sampler, Surface
 from geometry.similarity import Similarity
 from launch.build import fill, fingerprint
 from launch.checkpoint import load_model
-from launch.predictor import Predictor, PredictorOptions, Queries, check_rig, confidence, unit_rows
+from launch.predictor import Predictor, PredictorOptions, Queries, check_rig, confidence, together, unit_rows, weights_of
 from launch.rig_result import RigResult
 from launch.seen import box_similarity, content_number, faces_inwards, turned_outwards, visible, with_normals
 from tests.dataset.figures import capsule_man
@@ -180,6 +180,27 @@ def test_looks_are_averaged_and_tell_doubt(checkpoint):
     rig = Predictor(checkpoint, PredictorOptions(looks=3)).predict(MAN)
     assert rig.confidence_J.shape == (52,) and ((rig.confidence_J > 0) & (rig.confidence_J <= 1)).all()
     assert (rig.confidence_J < 1).any() and abs(rig.skin_VJ.sum(1, dtype=float) - 1).max() <= 1e-6
+
+
+def test_the_mean_of_looks_by_hand():
+    # the second look expects twice the error in joint 0, so it counts a quarter there; in joint 1 both count alike
+    weight_RJ = weights_of(np.array([[.01, .02], [.02, .02]]), (2, 2))
+    np.testing.assert_allclose(weight_RJ, [[.8, .5], [.2, .5]])
+    np.testing.assert_allclose(together(np.array([[[0, 0, 0], [0, 0, 0]], [[1, 0, 0], [1, 0, 2]]]), weight_RJ), [[.2, 0, 0], [.5, 0, 1]])
+    np.testing.assert_allclose(weights_of(None, (4, 3)), np.full((4, 3), .25))
+
+
+def test_a_look_that_expects_much_error_counts_little(checkpoint, monkeypatch):
+    """Of four looks one expects ten times the others' error: its joints hardly move the rig, and the expected errors say what the mean says."""
+    predictor, expected, number = Predictor(checkpoint, PredictorOptions(looks=4, find_hands=False)), [.01, .1, .01, .01], iter(range(4))
+    monkeypatch.setattr(predictor, "expects_errors", True)
+    monkeypatch.setattr(predictor, "_to_stand", lambda shown, first: None)
+    monkeypatch.setattr(module.Look, "expected_error_J", lambda look: np.full(52, expected[next(number)]))
+    monkeypatch.setattr(module.Look, "joints_J3", lambda look, name="joints_BJ3": np.full((52, 3), next(places[name])))
+    places = {name: iter([0., 1., 0., 0.]) for name in ("joints_BJ3", "initial_BJ3")}
+    rig = predictor.predict(MAN)
+    np.testing.assert_allclose(rig.box_joints_J3, .01 / 3.01, rtol=1e-5)
+    np.testing.assert_allclose(rig.expected_error_J, (3 * .01 + .01 * .1) / 3.01, rtol=1e-5)
 
 
 def test_confidence_by_hand():

@@ -11,7 +11,7 @@ from dataset.augment import FINETUNE, PRETRAIN  # noqa: E402
 from dataset.sources.mascots import generate_mascot  # noqa: E402
 from launch.presets import PRESETS  # noqa: E402
 from launch.training_data import (MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, read_rigs,  # noqa: E402
-                                  share_groups, with_rest, with_turned)
+                                  share_groups, with_rest, with_shares)
 
 
 def test_mascots_alone_need_no_human_data(tmp_path):
@@ -65,9 +65,10 @@ def test_a_rest_share_leaves_the_other_poses_in_proportion():
         with_rest(FINETUNE, 1.2)
 
 
-def test_a_turned_share_turns_so_many_and_leaves_the_poses():
-    mix = with_turned(FINETUNE, 0.08)
-    assert mix.rotate.p == 0.08 and mix.rest == FINETUNE.rest and mix.tilt == FINETUNE.tilt
-    assert with_turned(FINETUNE, None) is FINETUNE
-    with pytest.raises(ValueError, match="turned_share"):
-        with_turned(FINETUNE, -0.1)
+def test_shares_of_turned_and_stretched_figures_leave_the_poses():
+    mix = with_shares(FINETUNE, 0.08, 0.25)
+    assert (mix.rotate.p, mix.stretch.p, mix.rest, mix.tilt) == (0.08, 0.25, FINETUNE.rest, FINETUNE.tilt)
+    assert with_shares(FINETUNE, None, None) is FINETUNE
+    for turned, stretched, name in ((-0.1, None, "turned_share"), (None, 1.5, "stretched_share")):
+        with pytest.raises(ValueError, match=name):
+            with_shares(FINETUNE, turned, stretched)

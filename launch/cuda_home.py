@@ -1,8 +1,8 @@
 """Make a CUDA home with which Jittor 1.3.11 builds on CUDA 13: links to an installed toolkit, two wrappers and four small headers.
 
-    python -m benchmarks.cuda_home FOLDER [--nvcc PATH] [--wheels SITE_PACKAGES ...]
+    python -m launch.cuda_home FOLDER [--nvcc PATH] [--wheels SITE_PACKAGES ...]
 
-Then start with nvcc_path=FOLDER/bin/nvcc cc_path=FOLDER/bin/g++ (benchmarks/gpu.sh does all of it). Older toolkits need none of this.
+Then start with nvcc_path=FOLDER/bin/nvcc cc_path=FOLDER/bin/g++ (launch/cuda.sh does all of it). Older toolkits need none of this.
 --wheels: site-packages whose nvidia/ folders complete the toolkit (cuBLAS and cuRAND as PyTorch brings them).
 What CUDA 13 took away and Jittor still uses, given back without editing either: two fields of cudaDeviceProp, npp.h where NPP is not
 installed, the names that CUB 3 dropped; and CUB 3 wants C++17 where Jittor asks for C++14.

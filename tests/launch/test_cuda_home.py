@@ -1,11 +1,11 @@
-"""benchmarks/cuda_home.py on a pretended toolkit: what is linked, which source wins, and what the wrappers hand on."""
+"""launch/cuda_home.py on a pretended toolkit: what is linked, which source wins, and what the wrappers hand on."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from benchmarks.cuda_home import NEEDED, main, make_home, real_nvcc
+from launch.cuda_home import NEEDED, main, make_home, real_nvcc
 
 
 def touch(path: Path, text: str = "") -> Path:

@@ -1,0 +1,97 @@
+"""Carry a training run from one machine to another in files of at most 15 MB.
+
+    python -m launch.carry_run pack output/NAME FOLDER         FOLDER: new or empty
+    python -m launch.carry_run unpack FOLDER output/NAME       NAME: new; training goes on from it with --resume
+
+What travels is what --resume and prediction need; index.json beside the pieces tells whose they are, and their SHA-256.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from dataset.asset import one_line
+from dataset.disk import explain, writing
+
+INDEX = "index.json"
+FILES = ("state.safetensors", "log.csv", *(f"{kind}/{name}" for kind in ("best", "last") for name in ("model.safetensors", "config.json")))
+PIECE = 15_000_000      # bytes
+
+
+def pack(run: Path, folder: Path) -> None:
+    """Raises: FileNotFoundError where there is no run; ValueError for a folder that is not empty; OSError."""
+    if not (run / FILES[0]).is_file():
+        raise FileNotFoundError(f"{run} holds no {FILES[0]}; name the folder of a training run, output/<name>")
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; choose a new folder")
+    index = {}
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            if (run / name).is_file():
+                data, pieces = (run / name).read_bytes(), []
+                for start in range(0, max(len(data), 1), PIECE):
+                    pieces.append(f"{name.replace('/', '-')}.{len(pieces):03d}")
+                    (folder / pieces[-1]).write_bytes(data[start:start + PIECE])
+                index[name] = {"sha256": hashlib.sha256(data).hexdigest(), "pieces": len(pieces)}
+        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def unpack(folder: Path, run: Path) -> None:
+    """The run appears whole or not at all. Raises: FileNotFoundError; ValueError for pieces that are absent or damaged, or a run that exists."""
+    if run.exists():
+        raise ValueError(f"{run} exists already and would be lost; choose another name, or move it away")
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        wanted = {name: (str(index[name]["sha256"]), int(index[name]["pieces"])) for name in FILES if name in index}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{folder / INDEX} is damaged ({error}); carry it again") from error
+    if FILES[0] not in wanted:
+        raise ValueError(f"{folder / INDEX} names no {FILES[0]}; it is not what pack writes")
+    with writing(run):
+        run.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{run.name}.", dir=run.parent))
+        try:
+            for name, (sha256, pieces) in wanted.items():
+                (fresh / name).parent.mkdir(exist_ok=True)
+                (fresh / name).write_bytes(joined(folder, name, sha256, pieces))
+            fresh.chmod(0o755)
+            fresh.rename(run)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def joined(folder: Path, name: str, sha256: str, pieces: int) -> bytes:
+    """The file's bytes, proven. A piece that is no plain file of the size that pack writes is not read."""
+    data = []
+    for k in range(pieces):
+        piece = folder / f"{name.replace('/', '-')}.{k:03d}"
+        if not piece.is_file() or piece.stat().st_size > PIECE:
+            raise ValueError(f"{piece} is absent or no piece; carry it again")
+        data.append(piece.read_bytes())
+    whole = b"".join(data)
+    if hashlib.sha256(whole).hexdigest() != sha256:
+        raise ValueError(f"{folder}: the pieces of {name} are damaged; carry them again")
+    return whole
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="launch.carry_run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", choices=("pack", "unpack"))
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    args = parser.parse_args(arguments)
+    try:
+        {"pack": pack, "unpack": unpack}[args.way](args.source, args.target)
+    except (OSError, ValueError) as error:
+        print(f"carry_run: {one_line(explain(error) if isinstance(error, OSError) else str(error))}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
