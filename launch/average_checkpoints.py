@@ -31,7 +31,7 @@ def mean_of(folders: list[Path]) -> tuple[Arrays, dict]:
         if {k: v for k, v in other.items() if k != "data"} != {k: v for k, v in config.items() if k != "data"}:
             raise ValueError(one_line(f"{folder} holds another network than {folders[0]}; only runs of one config can be averaged"))
         check_keys(shapes, params, str(folder))
-        total = {name: total[name] + np.float64(params[name]) for name in total}
+        total = {name: total[name] + params[name].astype(np.float64) for name in total}
     return {name: (array / len(folders)).astype(dtypes[name]) for name, array in total.items()}, config
 
 

@@ -11,7 +11,7 @@ CONFIG = {"model": "transrefiner", "network": {"joint_count": 52}, "data": {"poi
 
 def written(folder, seed, config=CONFIG, **more):
     rng = np.random.default_rng(seed)
-    save_model(folder, {"a": rng.normal(size=(3, 4)).astype("f4"), "b": rng.normal(size=5), **more}, config, {"step": seed})
+    save_model(folder, {"a": rng.normal(size=(3, 4)).astype("f4"), "b": rng.normal(size=5), "c": rng.normal(size=1).astype("f4"), **more}, config, {"step": seed})
     return folder
 
 
@@ -19,7 +19,7 @@ def test_the_mean_of_three_with_the_first_ones_config(tmp_path):
     folders = [written(tmp_path / str(seed), seed) for seed in (1, 2, 3)]
     assert main([str(tmp_path / "out"), *map(str, folders)]) == 0
     params, config = load_model(tmp_path / "out")
-    for name in ("a", "b"):
+    for name in ("a", "b", "c"):
         each = [load_model(folder)[0][name] for folder in folders]
         np.testing.assert_allclose(params[name], np.mean(each, axis=0), atol=1e-7)
         assert params[name].dtype == each[0].dtype
@@ -32,7 +32,7 @@ def test_points_are_for_prediction_and_may_differ_between_runs(tmp_path):
     assert load_model(tmp_path / "out")[1] == {**CONFIG, "data": {"points": 1536}}
 
 
-@pytest.mark.parametrize("other", [dict(config={**CONFIG, "network": {"joint_count": 22}}), dict(c=np.zeros(2))])
+@pytest.mark.parametrize("other", [dict(config={**CONFIG, "network": {"joint_count": 22}}), dict(d=np.zeros(2))])
 def test_another_network_is_refused_by_name_and_nothing_is_written(tmp_path, other, capsys):
     assert main([str(tmp_path / "out"), str(written(tmp_path / "1", 1)), str(written(tmp_path / "odd", 2, **other))]) == 2
     assert str(tmp_path / "odd") in capsys.readouterr().err and not (tmp_path / "out").exists()
