@@ -33,7 +33,6 @@ import numpy as np  # noqa: E402  (Jittor starts first)
 from tqdm import tqdm  # noqa: E402
 
 from dataset.disk import explain  # noqa: E402
-from dataset.format import skeleton  # noqa: E402
 from geometry.kinematics import rotvec_to_matrix  # noqa: E402
 from launch.build import build_model  # noqa: E402
 from launch.checkpoint import check_keys, load_model, load_training_state, save_model, save_training_state  # noqa: E402
