@@ -79,7 +79,7 @@ def plot_reliability(path: Path, described: dict[str, dict], factors: dict[str, 
     shares.plot([0, 1], [0, 1], "--", color="gray")
     written = ", ".join(f"{k:.2f}" if kind == "all" else f"{k:.2f} ({kind})" for kind, k in factors.items())
     shares.set(xlabel="nominal share", ylabel="share of true errors under the bound", xlim=(0, 1), ylim=(0, 1),
-               title=f"Bounds: expected error times {written}")
+               title=f"Bounds: expected error times\n{written}")
     for axis in (errors, shares):
         axis.grid(alpha=0.3)
         axis.legend(fontsize=9)
