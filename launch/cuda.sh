@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Sourced instead of launch/setup.sh by scripts that want an NVIDIA GPU: a Jittor built with CUDA beside the CPU's, and PYTHON as ever.
 # Fails with a sentence where there is no GPU or no toolkit.
 #
