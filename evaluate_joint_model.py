@@ -20,6 +20,7 @@ from itertools import chain
 from pathlib import Path
 
 from launch.door import enter, natural, positive
+from launch.page import write_block
 
 DEFAULT_CHECKPOINT = Path("output/TransRefiner-finetune")
 
@@ -185,18 +186,6 @@ def report(failures: list[tuple[str, str]]) -> None:
 def write_json(path: Path, data: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def write_block(path: Path, name: str, text: str) -> None:
-    """Put the text between a page's markers <!-- name:begin --> and <!-- name:end -->; a page without them gets them at its end."""
-    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->\n"
-    page = path.read_text(encoding="utf-8") if path.exists() else ""
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not (found and closed):
-        before, after = page, ""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def open_systems(args: argparse.Namespace) -> tuple[str, dict]:

@@ -14,10 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from launch.page import write_block
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMON = ("data.humans=3600", "data.mascots=2400", "data.queries=256", "data.rest_share=0.35", "optim.warmup=100")
 REFERENCE = "reference"
-BEGIN, END = "<!-- ablations:begin -->", "<!-- ablations:end -->"
 CHANGES = {  # name -> what it sets; the reference first, then by part of the network, data and training
     REFERENCE: (),
     "MLP head instead of voting": ("network.joint_head='mlp'",),
@@ -102,12 +103,6 @@ def mean_of(results: list[dict], *keys: str) -> float:
     return sum(values) / len(values)
 
 
-def put_between(file: Path, begin: str, end: str, text: str) -> None:
-    """Replace what stands between two marks of a file, which has them both."""
-    head, _, rest = file.read_text().partition(begin)
-    file.write_text(f"{head}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True, help="folder of results, one JSON a run")
@@ -121,7 +116,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="put the Markdown table between this file's marks instead of training")
     args = parser.parse_args()
     if args.table:
-        put_between(args.table, BEGIN, END, table(args.runs))
+        write_block(args.table, "ablations", table(args.runs) + "\n")
         return
     args.runs = args.runs.resolve()
     args.runs.mkdir(parents=True, exist_ok=True)

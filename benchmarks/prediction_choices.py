@@ -14,7 +14,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.ablations import ROOT, put_between
+from benchmarks.paired import ROOT
+from launch.page import write_block
 from launch.runtime import start_jittor
 
 start_jittor()
@@ -28,7 +29,6 @@ from launch.predictor import Predictor, PredictorOptions  # noqa: E402
 from launch.systems import BoxRig, FromPredictor  # noqa: E402
 from launch.training_data import VALIDATION_SEEDS  # noqa: E402
 
-BEGIN, END = "<!-- prediction:begin -->", "<!-- prediction:end -->"
 POINTS, LOOKS = 1536, 4
 IGNORED = (("m2m", ("hips", "spine", "chest")),)
 CHOICES = {  # name -> points, looks, whether looks count by what they expect; the released choice first
@@ -91,11 +91,12 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="put the Markdown table between this file's marks")
     args = parser.parse_args()
     found = measure(args)
+    text = table(found)
     if args.json:
         args.json.write_text(json.dumps(found, indent=1) + "\n")
     if args.table:
-        put_between(args.table, BEGIN, END, table(found))
-    print(table(found))
+        write_block(args.table, "prediction", text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

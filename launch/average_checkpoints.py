@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from dataset.asset import one_line
-from dataset.disk import explain
 from launch.checkpoint import Arrays, check_keys, load_extra, load_model, save_model
-from launch.door import positive
+from launch.door import answer, positive
 
 
 def mean_of(folders: list[Path]) -> tuple[Arrays, dict]:
@@ -44,19 +43,18 @@ def average(out: Path, folders: list[Path], points: int | None = None) -> None:
     save_model(out, params, config, runs[0] if len(runs) == 1 else {"mean_of": runs})
 
 
+def run(args: argparse.Namespace) -> int:
+    average(args.out, args.checkpoints, args.points)
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="launch.average_checkpoints", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("checkpoints", type=Path, nargs="+", help="folders, of one network")
     parser.add_argument("--points", type=positive, help="that prediction draws of a surface (default: as trained)")
-    args = parser.parse_args(arguments)
-    try:
-        average(args.out, args.checkpoints, args.points)
-    except (OSError, ValueError) as error:
-        print(f"average_checkpoints: {explain(error) if isinstance(error, OSError) else error}", file=sys.stderr)
-        return 2
-    return 0
+    return answer("average_checkpoints", run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

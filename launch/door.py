@@ -28,9 +28,16 @@ def _at_least(text: str, least: int) -> int:
 
 def enter(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Start Jittor and run. Returns the exit code: run's own, or 2 after one sentence about what the user can mend."""
-    try:
+    def started(args: argparse.Namespace) -> int:
         start_jittor()
         name_rank_in_errors(name)
+        return run(args)
+    return answer(name, started, args)
+
+
+def answer(name: str, run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """The same for what needs no Jittor."""
+    try:
         return run(args)
     except OSError as error:
         return fail(name, explain(error))

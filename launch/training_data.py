@@ -113,8 +113,7 @@ def with_rest(mix: Mix, share: float | None) -> Mix:
     """The mix with this share of rest poses. Raises: ValueError for a share that is not in 0..1."""
     if share is None:
         return mix
-    if not 0 <= share <= 1:
-        raise ValueError(f"data.rest_share must lie in 0..1, not {share}")
+    require_share("rest_share", share)
     keep = (1 - share) / (1 - mix.rest)
     return replace(mix, rest=share, random=mix.random * keep, mocap=mix.mocap * keep)
 
@@ -124,11 +123,18 @@ def with_shares(mix: Mix, turned: float | None, stretched: float | None) -> Mix:
 
     Raises: ValueError for a share that is not in 0..1.
     """
-    for name, share in (("turned_share", turned), ("stretched_share", stretched)):
-        if share is not None and not 0 <= share <= 1:
-            raise ValueError(f"data.{name} must lie in 0..1, not {share}")
-    mix = mix if turned is None else replace(mix, rotate=replace(mix.rotate, p=turned))
-    return mix if stretched is None else replace(mix, stretch=replace(mix.stretch, p=stretched))
+    if turned is not None:
+        require_share("turned_share", turned)
+        mix = replace(mix, rotate=replace(mix.rotate, p=turned))
+    if stretched is not None:
+        require_share("stretched_share", stretched)
+        mix = replace(mix, stretch=replace(mix.stretch, p=stretched))
+    return mix
+
+
+def require_share(name: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ValueError(f"data.{name} must lie in 0..1, not {share}")
 
 
 def share_groups(generated: int, total: int, extra_share: float) -> tuple[tuple[int, int, float], ...]:
