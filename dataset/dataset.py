@@ -3,29 +3,21 @@
 Letters: B batch, N points, J joints. See dataset/pipeline.py for what a sample is.
 """
 
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from dataset.asset import Asset, AssetError
 from dataset.augment import Mix
+from dataset.crew import Crew
 from dataset.pipeline import Batch, Pipeline, stack
 from dataset.poses import TrackBank
 from dataset.prepared import load_prepared
 from dataset.sampler import Sampler
 from dataset.sources.files import is_there, listed_files
 from dataset.sources.npz import load_npz, load_track
-
-_ROOT = Path(__file__).resolve().parent.parent
-# A shell stands between: Jittor's SIGCHLD handler ends the trainer at once when a child of its dies by a signal, as a worker does when
-# memory runs out; the shell ends with a number instead, and the trainer can say what happened.
-_COMMAND = ("sh", "-c", '"$0" -c "from dataset.pipeline import serve; serve()"; exit $?', sys.executable)
-
 
 class RigDataset:
     """Batches as dicts of float32 arrays: points (B, N, 3) and normals (B, N, 3) in the unit box, has_normals (B,), joints (B, J, 3),
@@ -51,26 +43,14 @@ class RigDataset:
         share = batch // world_size
         self.slots = tuple(range(rank * share, (rank + 1) * share))
         self.workers = workers
-        self._crew: list[_Worker] = []
+        self._crew: Crew | None = None
 
     def batches(self, start_step: int = 0, stop_step: int | None = None) -> Iterator[Batch]:
         """This rank's share of the batches of steps start_step, start_step + 1, ... (endless without stop_step)."""
-        step = start_step
-        if not self.workers:
-            while stop_step is None or step < stop_step:
-                yield self.pipeline.train_batch(step, self.slots)
-                step += 1
-            return
         self.close()        # a crew from an earlier iterator may hold batches of other steps
-        self._crew = [_Worker(self.pipeline) for _ in range(self.workers)]
-        for ahead in range(2 * self.workers):
-            self._crew[ahead % self.workers].ask(start_step + ahead, self.slots)
-        while stop_step is None or step < stop_step:
-            worker = self._crew[(step - start_step) % self.workers]
-            batch = worker.answer()
-            worker.ask(step + 2 * self.workers, self.slots)
-            yield batch
-            step += 1
+        self._crew = Crew(self.pipeline.train_batch, self.workers)
+        steps = count(start_step) if stop_step is None else range(start_step, stop_step)
+        yield from self._crew.answers((step, self.slots) for step in steps)
         self.close()
 
     def validation_batches(self, batch: int, views: Sequence[str] = ("rest", "random")) -> Iterator[Batch]:
@@ -81,61 +61,15 @@ class RigDataset:
 
     def close(self) -> None:
         """End the workers. Safe to call twice."""
-        for worker in self._crew:
-            worker.close()
-        self._crew = []
+        if self._crew is not None:
+            self._crew.close()
+        self._crew = None
 
     def __enter__(self) -> "RigDataset":
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
-
-
-class _Worker:
-    """A fresh Python (never a fork: Jittor has threads) that runs dataset.pipeline.serve and nothing of the trainer's main module."""
-
-    def __init__(self, pipeline: Pipeline):
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-                       "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))}
-        self.process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self._send(pipeline)
-
-    def ask(self, step: int, slots: tuple[int, ...]) -> None:
-        self._send((step, slots))
-
-    def answer(self) -> Batch:
-        """Raises: AssetError for a bad asset, ChildProcessError when the worker ended, RuntimeError with its trace for anything else."""
-        try:
-            kind, content = pickle.load(self.process.stdout)
-        except (EOFError, pickle.UnpicklingError):
-            raise self._ended() from None
-        if kind == "asset":
-            raise AssetError(content)
-        if kind == "error":
-            raise RuntimeError(f"a data worker failed:\n{content}")
-        return content
-
-    def _send(self, message) -> None:
-        try:
-            pickle.dump(message, self.process.stdin, protocol=5)
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise self._ended() from None
-
-    def _ended(self) -> ChildProcessError:
-        code = self.process.wait()
-        cause = f"killed by signal {code - 128}, as the system does when memory runs out" if code > 128 else f"exit code {code}"
-        return ChildProcessError(f"a data worker ended early ({cause}; what it said is above). Make room in memory, or lower data.workers")
-
-    def close(self) -> None:
-        """It ends when its stdin does, after the batch that it is at."""
-        for pipe in (self.process.stdin, self.process.stdout):
-            try:
-                pipe.close()
-            except BrokenPipeError:     # what was still to be sent has no reader any more
-                pass
-        self.process.wait()
 
 
 def contest_files(data_root: str | Path, list_name: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""From a character to one training sample, fast, and the worker process that does it beside the trainer. No Jittor here.
+"""From a character to one training sample, fast. No Jittor here: worker processes (dataset/crew.py) run it beside the trainer.
 
 Points are drawn on the rest mesh (uniform by rest area); then only the corners of their triangles are posed, in float32, and what the
 bounding box needs beyond them (dataset/body.py); skin and normals follow on the points. `Draw.realise` is the exact, slow twin.
@@ -6,11 +6,6 @@ Letters: B batch, V vertices, N points, J joints.
 """
 
 import math
-import os
-import pickle
-import signal
-import sys
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -314,34 +309,3 @@ def stack(samples: Sequence[tuple[dict[str, np.ndarray], str]]) -> Batch:
 def unstack(batch: Batch) -> tuple[dict[str, np.ndarray], str]:
     """The only sample of a batch: its arrays and its source."""
     return {key: values[0, ...] for key, values in batch.items() if key != "asset"}, batch["asset"][0]
-
-
-def serve() -> None:
-    """A worker's life: a Pipeline on stdin, then (step, slots) requests; each is answered by ("batch", ...) or ("error", kind, text).
-
-    Ends when stdin does, so that it never outlives its trainer.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)       # Ctrl-C is for the trainer, whose end closes stdin
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)       # a stray print must not enter the stream of answers
-    pipeline: Pipeline = pickle.load(requests)
-    while True:
-        try:
-            step, slots = pickle.load(requests)
-        except EOFError:
-            return
-        try:
-            answer = ("batch", pipeline.train_batch(step, slots))
-        except AssetError as error:
-            answer = ("asset", str(error))
-        except Exception:       # whatever it was, the trainer must hear of it with its trace
-            answer = ("error", traceback.format_exc())
-        try:
-            pickle.dump(answer, answers, protocol=5)
-            answers.flush()
-        except BrokenPipeError:
-            return
-
-
-if __name__ == "__main__":
-    serve()

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -108,45 +109,58 @@ def top_skin(skin_VJ: np.ndarray) -> SparseSkin:
     return SparseSkin(np.cumsum(count_V) - count_V, count_V, joint_V8[used_V8], weight_V8[used_V8], skin_VJ.shape[1])
 
 
-def _write_tables(writer: _Writer, asset: Asset, skin: SparseSkin) -> dict[str, tuple[int, int]]:
+class Packed(NamedTuple):
+    """An asset as the arrays hold it: array -> rows, and what its Entry says beside places. Made anywhere, written by one process."""
+    cls: str
+    id: str
+    source: str
+    joints: int
+    has_normals: bool
+    has_skin: bool
+    skin_valid: bool
+    rows: dict[str, np.ndarray]
+
+
+def pack(asset: Asset) -> Packed:
+    """All that costs time of preparing one asset. Raises: AssetError like `prepare`."""
+    asset = check(asset).in_network_frame()
+    if asset.joint_count not in (22, 52):
+        raise AssetError(f"{asset.source}: has {asset.joint_count} joints; training needs the contest's 22 or 52")
+    count, faces_F3, normals_V3 = asset.joint_count, np.zeros((0, 3)) if asset.faces_F3 is None else asset.faces_F3, asset.normals_V3
+    if normals_V3 is None and asset.has_faces:
+        normals_V3 = vertex_normals(asset.vertices_V3, faces_F3)
+    total, pad = len(asset.vertices_V3), 52 - count
+    skin = SparseSkin.rigid(total, count) if asset.skin_VJ is None else top_skin(asset.skin_VJ)
+    valid_J = np.ones(count, bool) if asset.joint_valid_J is None else asset.joint_valid_J
+    rows = {"vertices": asset.vertices_V3, "faces": faces_F3,
+            "normals": np.zeros((total, 3)) if normals_V3 is None else np.rint(np.clip(normals_V3, -1, 1) / NORMAL_UNIT),
+            "skin_start": skin.start_V, "skin_count": skin.count_V, "skin_joint": skin.joint_E, "skin_weight": skin.weight_E,
+            "joints": np.pad(asset.joints_J3, ((0, pad), (0, 0)))[None],
+            "local": np.pad(asset.local_J44(), ((0, pad), (0, 0), (0, 0)))[None],
+            "valid": np.pad(valid_J, (0, pad))[None], **_tables(asset, skin)}
+    return Packed(asset.cls, asset.id, asset.source, count, normals_V3 is not None, asset.skin_VJ is not None, asset.skin_valid,
+                  {name: np.ascontiguousarray(values, _ARRAYS[name][0]) for name, values in rows.items()})
+
+
+def _tables(asset: Asset, skin: SparseSkin) -> dict[str, np.ndarray]:
     """What dataset/sampler.py and dataset/body.py would else compute of every asset."""
     surface, blocks = Surface.of(asset), Blocks.of(asset.vertices_V3, skin)
     if surface is None:
         surface = Surface(np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
-    rows = {"area_rows": writer.append("area_total", surface.total_F), "hand_rows": writer.append("hand", surface.hand_H),
-            "block_rows": writer.append("block", blocks.vertex_KB), "pair_rows": writer.append("pair_joint", blocks.joint_P)}
-    for name, values in (("hand_total", surface.hand_total_H), ("block_first", blocks.first_K), ("pair_centre", blocks.centre_P3),
-                         ("pair_half", blocks.half_P3)):
-        writer.append(name, values)
-    return rows
+    return {"area_total": surface.total_F, "hand": surface.hand_H, "hand_total": surface.hand_total_H,
+            "block": blocks.vertex_KB, "block_first": blocks.first_K,
+            "pair_joint": blocks.joint_P, "pair_centre": blocks.centre_P3, "pair_half": blocks.half_P3}
 
 
-def _write_asset(writer: _Writer, asset: Asset) -> Entry:
-    asset = check(asset).in_network_frame()
-    if asset.joint_count not in (22, 52):
-        raise AssetError(f"{asset.source}: has {asset.joint_count} joints; training needs the contest's 22 or 52")
-    count, faces_F3 = asset.joint_count, np.zeros((0, 3)) if asset.faces_F3 is None else asset.faces_F3
-    normals_V3 = asset.normals_V3
-    if normals_V3 is None and asset.has_faces:
-        normals_V3 = vertex_normals(asset.vertices_V3, faces_F3)
-    total = len(asset.vertices_V3)
-    skin = SparseSkin.rigid(total, count) if asset.skin_VJ is None else top_skin(asset.skin_VJ)
-    rows = {"vertex_rows": writer.append("vertices", asset.vertices_V3), "entry_rows": writer.append("skin_joint", skin.joint_E),
-            "face_rows": writer.append_faces(faces_F3)}
-    writer.append("normals", np.zeros((total, 3)) if normals_V3 is None else np.rint(np.clip(normals_V3, -1, 1) / NORMAL_UNIT))
-    for name, values in (("skin_start", skin.start_V), ("skin_count", skin.count_V), ("skin_weight", skin.weight_E)):
-        writer.append(name, values)
-    rows |= _write_tables(writer, asset, skin)
-    pad = 52 - count
-    valid_J = np.ones(count, bool) if asset.joint_valid_J is None else asset.joint_valid_J
-    writer.append("joints", np.pad(asset.joints_J3, ((0, pad), (0, 0)))[None])
-    writer.append("local", np.pad(asset.local_J44(), ((0, pad), (0, 0), (0, 0)))[None])
-    writer.append("valid", np.pad(valid_J, (0, pad))[None])
-    return Entry(asset.cls, asset.id, asset.source, total, **rows, joints=count, has_normals=normals_V3 is not None,
-                 has_skin=asset.skin_VJ is not None, skin_valid=asset.skin_valid)
+def _write_packed(writer: _Writer, packed: Packed) -> Entry:
+    place = {name: writer.append_faces(rows) if name == "faces" else writer.append(name, rows) for name, rows in packed.rows.items()}
+    return Entry(*packed[:3], len(packed.rows["vertices"]), vertex_rows=place["vertices"], entry_rows=place["skin_joint"],
+                 face_rows=place["faces"], area_rows=place["area_total"], hand_rows=place["hand"], block_rows=place["block"],
+                 pair_rows=place["pair_joint"], joints=packed.joints, has_normals=packed.has_normals, has_skin=packed.has_skin,
+                 skin_valid=packed.skin_valid)
 
 
-def prepare(assets: Iterable[Asset], folder: str | Path, key: str = "") -> "PreparedAssets":
+def prepare(assets: Iterable[Asset | Packed], folder: str | Path, key: str = "") -> "PreparedAssets":
     """Write the assets under folder, once: when it already holds what `key` describes, it is loaded and `assets` is not touched.
 
     key: where the assets come from (files and their sizes, generator and seeds); a folder with another key is written anew.
@@ -241,10 +255,10 @@ def _holds(folder: Path, key: str) -> bool:
     return index.get("version") == VERSION and index.get("key") == key
 
 
-def _write(assets: Iterable[Asset], part: Path, key: str) -> None:
+def _write(assets: Iterable[Asset | Packed], part: Path, key: str) -> None:
     writer = _Writer(part)
     try:
-        entries = [_write_asset(writer, asset) for asset in assets]
+        entries = [_write_packed(writer, asset if isinstance(asset, Packed) else pack(asset)) for asset in assets]
     finally:
         arrays = writer.close()
     if not entries:

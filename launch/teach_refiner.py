@@ -61,15 +61,16 @@ def say(text: str) -> None:
 
 def characters(args: argparse.Namespace) -> Iterator[tuple[Asset, bool]]:
     """Each with whether it is held out."""
+    from dataset.characters import read_rig
     from dataset.dataset import contest_files
     from dataset.sources.humans import generate
     from dataset.sources.mascots import generate_mascot
     from launch.refiner_lessons import UNSEEN
-    from launch.training_data import npz_files, read_rigs
+    from launch.training_data import npz_files
     if args.data_root is not None:
         for out, name in ((False, args.train_list), (True, args.val_list)):
-            yield from ((asset, out) for asset in read_rigs(contest_files(args.data_root, name)[:args.most]))
-    rigs = read_rigs([file for folder in args.assets for file in npz_files(folder)])
+            yield from ((asset, out) for asset in map(read_rig, contest_files(args.data_root, name)[:args.most]))
+    rigs = (read_rig(file) for folder in args.assets for file in npz_files(folder))
     for kind in (rigs, (generate(UNSEEN + k) for k in range(args.humans)), (generate_mascot(UNSEEN + k) for k in range(args.mascots))):
         yield from ((asset, k % HELD == 0) for k, asset in enumerate(kind))
 

@@ -4,28 +4,31 @@ Everything is prepared once under a cache folder whose name says what is in it; 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from dataset.asset import Asset, AssetError
+from dataset.asset import AssetError
 from dataset.augment import FINETUNE, PRETRAIN, Mix
+from dataset.characters import packed_character
+from dataset.crew import Crew
 from dataset.dataset import RigDataset, contest_files, contest_tracks
 from dataset.pipeline import Batch
 from dataset.poses import Bank
-from dataset.prepared import PreparedAssets, prepare
+from dataset.prepared import Packed, PreparedAssets, prepare
 from dataset.sampler import Sampler
-from dataset.sources.conventions import rocketbox_to_contest
-from dataset.sources.humans import generate
-from dataset.sources.mascots import generate_mascot
-from dataset.sources.npz import load_npz
 from dataset.sources.pose_bank import split_pose_bank
 from launch.presets import TrainConfig
+from launch.runtime import mpi_rank
 
 VALIDATION_SEEDS = 1_000_000  # generated characters from here on are never trained on
 VALIDATION_BATCH = 8
+MOST_PREPARERS = 16         # each holds MakeHuman's data: some 250 MB
+WORTH_A_PREPARER = 16       # characters: starting a process costs as much time as a few of them
 HUMAN_SOURCES = ("humans", "makehuman", "garments", "gowns", "anime", "accessories", "shapes", "proportions", "conventions", "mascot_robes",
                  "mascot_shells", "mascot_weights", "mascot_body", "mascot_gear", "mascot_rig")
 MASCOT_SOURCES = ("mascots", "mascot_rig", "mascot_shells", "mascot_weights", "mascot_body", "mascot_faces", "mascot_gear", "mascot_robes",
@@ -164,15 +167,11 @@ def prepare_generated(first_seed: int, humans: int, mascots: int, files: list[Pa
         raise AssetError("data.humans + data.mascots and data.val_humans + data.val_mascots must be at least 1, and none below 0, "
                          "when no --data_root is given")
 
-    def read() -> Iterator[Asset]:
-        yield from (generate(first_seed + i) for i in range(humans))
-        yield from (generate_mascot(first_seed + i) for i in range(mascots))
-        yield from read_rigs(files)
-
+    wanted = [("human", first_seed + i) for i in range(humans)] + [("mascot", first_seed + i) for i in range(mascots)]
     key = f"humans {first_seed} {humans} generator {generator_version(HUMAN_SOURCES)}; {stamp(files)}"
     if mascots:
         key += f"; mascots {first_seed} {mascots} generator {generator_version(MASCOT_SOURCES)}"
-    return prepared(read(), key, cache)
+    return prepared([*wanted, *(("file", file) for file in files)], key, cache)
 
 
 def generator_version(modules: tuple[str, ...]) -> str:
@@ -182,22 +181,7 @@ def generator_version(modules: tuple[str, ...]) -> str:
 
 
 def prepare_files(files: list[Path], cache: Path) -> PreparedAssets:
-    return prepared(read_rigs(files), stamp(files), cache)
-
-
-def read_rigs(files: list[Path]) -> Iterator[Asset]:
-    """Rigged characters in the contest's convention.
-
-    Raises: AssetError that begins with the file as it was given, for one that cannot be read or has no joints and weights.
-    """
-    for file in files:
-        try:
-            asset = load_npz(file)
-        except AssetError as error:     # names it without its folder; a training has many folders
-            raise AssetError(f"{file}{str(error).removeprefix(file.name)}") from None
-        if asset.joints_J3 is None or asset.skin_VJ is None:
-            raise AssetError(f"{file}: has no joints or no skin, so nothing can be learned from it; leave it out of the list")
-        yield rocketbox_to_contest(asset) if asset.cls == "rocketbox" else asset
+    return prepared([("file", file) for file in files], stamp(files), cache)
 
 
 def stamp(files: list[Path]) -> str:
@@ -205,8 +189,22 @@ def stamp(files: list[Path]) -> str:
     return " ".join(f"{f.resolve()}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 
 
-def prepared(assets: Iterable[Asset], key: str, cache: Path) -> PreparedAssets:
+def prepared(wanted: list[tuple[str, int | Path]], key: str, cache: Path) -> PreparedAssets:
+    """wanted: (source, which) of dataset/characters.py."""
     folder = cache / hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
-    return prepare(assets, folder, key)
+    return prepare(packed_characters(wanted), folder, key)
 
 
+def packed_characters(wanted: list[tuple[str, int | Path]]) -> Iterator[Packed]:
+    """One after the other, made by as many processes as pay. Says how far it is where that takes long."""
+    with Crew(packed_character, preparers(len(wanted))) as crew:
+        yield from tqdm(crew.answers(wanted), "preparing characters", len(wanted), disable=mpi_rank() != 0, unit="", delay=5, mininterval=5)
+
+
+def preparers(characters: int) -> int:
+    """How many processes prepare so many characters: a core each (as many as OMP_NUM_THREADS says where it is set), but none for so few
+    that a process costs more than it gives, or where there is one core."""
+    threads = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]       # OpenMP takes a list, outermost level first
+    cores = int(threads) if threads.isdecimal() else len(os.sched_getaffinity(0))
+    workers = min(cores, MOST_PREPARERS, characters // WORTH_A_PREPARER)
+    return workers if workers > 1 else 0

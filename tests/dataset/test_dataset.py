@@ -86,7 +86,7 @@ def test_workers_change_nothing(tmp_path):
         stopped = crew.batches(3)       # an iterator that is dropped midway does not disturb the next
         next(stopped)
         same(next(crew.batches(4)), alone[1])
-        processes = [worker.process for worker in crew._crew]
+        processes = [worker.process for worker in crew._crew.workers]
     assert all(process.poll() is not None for process in processes)
 
 
@@ -103,7 +103,7 @@ def test_a_worker_that_dies_is_noticed():
     with data(workers=1) as dataset:
         batches = dataset.batches()
         next(batches)
-        shell = dataset._crew[0].process.pid     # Jittor, loaded in this process, ends it when a child of its own dies by a signal
+        shell = dataset._crew.workers[0].process.pid     # Jittor, loaded in this process, ends it when a child of its own dies by a signal
         worker, = map(int, Path(f"/proc/{shell}/task/{shell}/children").read_text().split())
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(ChildProcessError, match="ended early .killed by signal 9"):
@@ -112,7 +112,7 @@ def test_a_worker_that_dies_is_noticed():
 
 
 def test_workers_do_not_start_jittor():
-    code = "import sys, dataset.pipeline; sys.exit(any(m.split('.')[0] == 'jittor' for m in sys.modules))"
+    code = "import sys, dataset.crew, dataset.pipeline, dataset.characters; sys.exit(any(m.split('.')[0] == 'jittor' for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
 
 

@@ -8,10 +8,12 @@ start_jittor()
 
 from dataset.asset import AssetError  # noqa: E402
 from dataset.augment import FINETUNE, PRETRAIN  # noqa: E402
+from dataset.characters import read_rig  # noqa: E402
 from dataset.sources.mascots import generate_mascot  # noqa: E402
+from dataset.sources.npz import write_npz  # noqa: E402
 from launch.presets import PRESETS  # noqa: E402
-from launch.training_data import (MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated, read_rigs,  # noqa: E402
-                                  share_groups, with_rest, with_shares)
+from launch.training_data import (MASCOT_SOURCES, VALIDATION_SEEDS, generator_version, prepare_generated,  # noqa: E402
+                                  preparers, share_groups, with_rest, with_shares)
 
 
 def test_mascots_alone_need_no_human_data(tmp_path):
@@ -36,8 +38,36 @@ def test_a_file_that_cannot_be_read_is_named_with_its_folder(tmp_path):
     torn = tmp_path / "b.npz"
     torn.write_bytes(b"PK")
     with pytest.raises(AssetError) as caught:
-        list(read_rigs([torn]))
+        read_rig(torn)
     assert str(caught.value).startswith(f"{torn}: not a whole .npz file")
+
+
+def test_several_processes_prepare_the_same_bytes_as_one(tmp_path, monkeypatch):
+    for name in "ab":
+        write_npz(tmp_path / f"{name}.npz", generate_mascot(ord(name)))
+    files = sorted(tmp_path.glob("*.npz"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    alone = prepare_generated(5, 0, 3, files, tmp_path / "alone")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr("launch.training_data.WORTH_A_PREPARER", 1)
+    assert preparers(5) == 2
+    together = prepare_generated(5, 0, 3, files, tmp_path / "together")
+    assert [e.source for e in together.entries] == [e.source for e in alone.entries] and len(alone) == 5
+    for name in [path.name for path in alone.folder.iterdir()]:
+        assert (together.folder / name).read_bytes() == (alone.folder / name).read_bytes(), name
+    (tmp_path / "c.npz").write_bytes(b"PK")
+    with pytest.raises(AssetError, match=f"^{tmp_path}/c.npz: not a whole .npz file"):
+        prepare_generated(5, 0, 3, [*files, tmp_path / "c.npz"], tmp_path / "torn")
+    assert not list((tmp_path / "torn").iterdir())
+
+
+def test_a_process_for_every_core_where_there_is_work_for_it(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
+    assert (preparers(6000), preparers(160), preparers(31)) == (16, 10, 0)
+    for threads, workers in (("1", 0), ("4,2", 4), ("", 16)):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        assert preparers(6000) == workers
 
 
 def test_shares_of_the_draws():
