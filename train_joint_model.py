@@ -96,8 +96,7 @@ def train_step(model, loss_of: RigLoss, optimizer: AdamW, batch: dict[str, np.nd
     Raises: NonFinite before anything has moved.
     """
     given = {key: jt.array(value) for key, value in batch.items() if key != "asset"}
-    true = (given["joints"],) if loss_of.weights.skin_at_true_joints else ()
-    rig = model(given["points"], given["normals"], given["query"], given["query_normals"], *true)
+    rig = model(given["points"], given["normals"], given["query"], given["query_normals"])
     parts = loss_of(rig, given)
     grads, norm = optimizer.gradients(parts["total"])
     lr = learning_rate(optimizer.cfg, optimizer.step)

@@ -32,7 +32,6 @@ CHANGES = {  # name -> what it sets; the reference first, then by part of the ne
     "skin: no pair geometry": ("network.decoder.use_pair_geometry=False",),
     "skin: no attention": ("network.decoder.use_attention=False",),
     "skin: cross-entropy only": ("loss.skin_l1=0.0", "loss.skin_ce=0.5"),
-    "skin learned at the true joints": ("loss.skin_at_true_joints=True",),
     "no posed-vertex loss": ("loss.posed=0.0",),
     "no bone-length and symmetry losses": ("loss.bone_length=0.0", "loss.symmetry=0.0"),
     "turned figures teach joints (no canonicalisation)": ("network.confidence=False",),

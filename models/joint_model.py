@@ -100,13 +100,12 @@ class JointModel(nn.Module):
         return self.decoder(code.fine, query_BQ3, normals_BQ3, code.joints_BJ3.detach(), code.tokens_BJD)
 
     def execute(self, points_BN3: jt.Var, normals_BN3: jt.Var | None = None, query_BQ3: jt.Var | None = None,
-                query_normals_BQ3: jt.Var | None = None, skin_joints_BJ3: jt.Var | None = None) -> Rig:
-        """Queries default to the points themselves, the joints that the skin sees to those found."""
+                query_normals_BQ3: jt.Var | None = None) -> Rig:
+        """Queries default to the points themselves."""
         if query_BQ3 is None:
             query_BQ3, query_normals_BQ3 = points_BN3, normals_BN3
         code = self.encode(points_BN3, normals_BN3)
-        told = code if skin_joints_BJ3 is None else code._replace(joints_BJ3=skin_joints_BJ3)
-        return Rig(code.initial_BJ3, code.joints_BJ3, self.decode_skin(told, query_BQ3, query_normals_BQ3), code.expected_error_BJ)
+        return Rig(code.initial_BJ3, code.joints_BJ3, self.decode_skin(code, query_BQ3, query_normals_BQ3), code.expected_error_BJ)
 
 
 class AnchorFusion(nn.Module):

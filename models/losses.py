@@ -26,7 +26,6 @@ class LossWeights:
     edge: float = 0.0        # of a piece of the mesh moved by the predicted rig: edges keep their length. Off: no gain was measured
     laplacian: float = 0.0   # ... and the vertices lie in the middle of their neighbours
     normal: float = 0.0      # ... and neighbouring faces look the same way
-    skin_at_true_joints: bool = False   # the skin is learned at the true joints instead of those found
 
     @property
     def on_surface(self) -> bool:
