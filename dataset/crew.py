@@ -98,7 +98,8 @@ class Worker:
     def _ended(self) -> ChildProcessError:
         code = self.process.wait()
         cause = f"killed by signal {code - 128}, as the system does when memory runs out" if code > 128 else f"exit code {code}"
-        return ChildProcessError(f"a data worker ended early ({cause}; what it said is above). Make room in memory, or lower data.workers")
+        return ChildProcessError(f"a data worker ended early ({cause}; what it said is above). Make room in memory, or lower data.workers "
+                                 "(while characters are prepared: OMP_NUM_THREADS)")
 
     def close(self) -> None:
         """It ends when its stdin does, after the request that it is at. Safe to call twice."""
