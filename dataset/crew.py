@@ -42,7 +42,7 @@ class Crew:
         for request, worker in zip(requests, cycle(self.workers)):
             full = len(waiting) == 2 * len(self.workers)
             result = waiting.popleft().answer() if full else None
-            worker.ask(request)     # before the result goes out, so that nobody idles while it is used
+            worker.send(request)     # before the result goes out, so that nobody idles while it is used
             waiting.append(worker)
             if full:
                 yield result
@@ -68,10 +68,7 @@ class Worker:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
                        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))}
         self.process = subprocess.Popen(_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        self._send(task)
-
-    def ask(self, request: tuple) -> None:
-        self._send(request)
+        self.send(task)
 
     def answer(self):
         """The task's result for the oldest request without one.
@@ -88,7 +85,8 @@ class Worker:
             raise RuntimeError(f"a data worker failed:\n{content}")
         return content
 
-    def _send(self, message) -> None:
+    def send(self, message) -> None:
+        """The task, once, then requests. Raises: ChildProcessError when the worker ended."""
         try:
             pickle.dump(message, self.process.stdin, protocol=5)
             self.process.stdin.flush()

@@ -17,7 +17,7 @@ from dataset.poses import TrackBank
 from dataset.prepared import load_prepared
 from dataset.sampler import Sampler
 from dataset.sources.files import is_there, listed_files
-from dataset.sources.npz import load_npz, load_track
+from dataset.sources.npz import load_track
 
 class RigDataset:
     """Batches as dicts of float32 arrays: points (B, N, 3) and normals (B, N, 3) in the unit box, has_normals (B,), joints (B, J, 3),
@@ -87,11 +87,6 @@ def contest_files(data_root: str | Path, list_name: str) -> list[Path]:
         if not is_there(file):
             raise AssetError(f"{file}: named in {list_name} but not there; unpack the contest's data under {data_root}")
     return files
-
-
-def contest_assets(data_root: str | Path, list_name: str) -> Iterator[Asset]:
-    """The rigged characters of a contest list, read one by one (for prepare)."""
-    return (load_npz(file) for file in contest_files(data_root, list_name))
 
 
 def contest_tracks(data_root: str | Path) -> TrackBank | None:

@@ -110,14 +110,8 @@ def top_skin(skin_VJ: np.ndarray) -> SparseSkin:
 
 
 class Packed(NamedTuple):
-    """An asset as the arrays hold it: array -> rows, and what its Entry says beside places. Made anywhere, written by one process."""
-    cls: str
-    id: str
-    source: str
-    joints: int
-    has_normals: bool
-    has_skin: bool
-    skin_valid: bool
+    """An asset as the arrays hold it: what its Entry says beside places, and array -> rows. Made anywhere, written by one process."""
+    about: dict
     rows: dict[str, np.ndarray]
 
 
@@ -138,8 +132,9 @@ def pack(asset: Asset) -> Packed:
             "joints": np.pad(asset.joints_J3, ((0, pad), (0, 0)))[None],
             "local": np.pad(asset.local_J44(), ((0, pad), (0, 0), (0, 0)))[None],
             "valid": np.pad(valid_J, (0, pad))[None], **_tables(asset, skin)}
-    return Packed(asset.cls, asset.id, asset.source, count, normals_V3 is not None, asset.skin_VJ is not None, asset.skin_valid,
-                  {name: np.ascontiguousarray(values, _ARRAYS[name][0]) for name, values in rows.items()})
+    about = {"cls": asset.cls, "id": asset.id, "source": asset.source, "vertices": total, "joints": count,
+             "has_normals": normals_V3 is not None, "has_skin": asset.skin_VJ is not None, "skin_valid": asset.skin_valid}
+    return Packed(about, {name: np.ascontiguousarray(values, _ARRAYS[name][0]) for name, values in rows.items()})
 
 
 def _tables(asset: Asset, skin: SparseSkin) -> dict[str, np.ndarray]:
@@ -154,10 +149,8 @@ def _tables(asset: Asset, skin: SparseSkin) -> dict[str, np.ndarray]:
 
 def _write_packed(writer: _Writer, packed: Packed) -> Entry:
     place = {name: writer.append_faces(rows) if name == "faces" else writer.append(name, rows) for name, rows in packed.rows.items()}
-    return Entry(*packed[:3], len(packed.rows["vertices"]), vertex_rows=place["vertices"], entry_rows=place["skin_joint"],
-                 face_rows=place["faces"], area_rows=place["area_total"], hand_rows=place["hand"], block_rows=place["block"],
-                 pair_rows=place["pair_joint"], joints=packed.joints, has_normals=packed.has_normals, has_skin=packed.has_skin,
-                 skin_valid=packed.skin_valid)
+    return Entry(**packed.about, vertex_rows=place["vertices"], entry_rows=place["skin_joint"], face_rows=place["faces"],
+                 area_rows=place["area_total"], hand_rows=place["hand"], block_rows=place["block"], pair_rows=place["pair_joint"])
 
 
 def prepare(assets: Iterable[Asset | Packed], folder: str | Path, key: str = "") -> "PreparedAssets":

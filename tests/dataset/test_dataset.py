@@ -15,7 +15,8 @@ from figures import capsule_man  # noqa: E402
 
 from dataset.asset import AssetError, merge_fingers  # noqa: E402
 from dataset.augment import FINETUNE, BoneStretch, Clutter, Jitter, Mirror, Mix, NormalDropout, PointDensity  # noqa: E402
-from dataset.dataset import RigDataset, contest_assets, contest_files, contest_tracks  # noqa: E402
+from dataset.characters import read_rig  # noqa: E402
+from dataset.dataset import RigDataset, contest_files, contest_tracks  # noqa: E402
 from dataset.pipeline import Pipeline  # noqa: E402
 from dataset.prepared import prepare  # noqa: E402
 from dataset.sampler import Sampler  # noqa: E402
@@ -211,7 +212,7 @@ def contest(tmp_path):
 
 
 def test_contest_tree_as_it_is(contest):
-    prepared = prepare(contest_assets(contest, "train_list.txt"), contest / "prepared")
+    prepared = prepare(map(read_rig, contest_files(contest, "train_list.txt")), contest / "prepared")
     assert [prepared[i].id for i in range(2)] == ["1", "2"]
     tracks = contest_tracks(contest)
     assert len(tracks) == 5
